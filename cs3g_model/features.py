@@ -1,0 +1,380 @@
+"""The F = 12 features of an instrument in a closed window, and their cross-sectional normalization.
+
+Everything is computed per window and instrument by scalar loops, from that window and the last close
+before it: no statistic looks ahead, and however T is cut into runs every bit is the same. The logarithm
+is written out in +, -, *, / because the library's differs in its last bit between machines.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cs3g_model.jit import kernel
+
+FEATURE_NAMES: Final = (
+    "return_close",  # close / previous close - 1
+    "return_gap",  # open / previous close - 1
+    "return_body",  # close / open - 1
+    "range",  # (high - low) / close
+    "close_location",  # (2 close - high - low) / (high - low): 1 closed at the high, -1 at the low
+    "log_notional",  # log(1 + traded currency)
+    "vwap_deviation",  # volume-weighted price / close - 1
+    "log_trades",  # log(1 + number of trades)
+    "imbalance",  # (buy - sell) / (buy + sell), else the quotes' mean size imbalance
+    "spread",  # mean relative spread of the quotes
+    "realized_volatility",  # root of the summed squared returns; of a single bar by Parkinson 1980
+    "staleness",  # share of the window that passed since its last tick
+)
+FEATURE_SCHEMA_VERSION: Final = 1
+
+UNDEFINED_PRICE: Final = 2**63 - 1
+"""No price: DBN's null, as in `topics.types.UNDEF_PRICE`."""
+
+RETURN_LIMIT: Final = 0.40
+"""Returns are clipped to +-40 %: beyond it nearly everything is a split or an error."""
+
+NORMALIZED_LIMIT: Final = 5.0
+_MAD_TO_SIGMA: Final = 1.4826  # of a normal distribution
+_MEAN_DEVIATION_TO_SIGMA: Final = 1.2533141373155  # sqrt(pi / 2)
+_SCALE_FLOOR: Final = 1e-9  # far below any real dispersion, far above the rounding noise of a constant
+_PRICE_UNIT: Final = 1e-9
+_PARKINSON: Final = 1.0 / (2.0 * math.sqrt(math.log(2.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowColumns:
+    """Closed windows as (T, N) arrays; cells where `mask` is False hold anything finite and are ignored.
+
+    Attributes
+    ----------
+    ts_close
+        (T,) int64 ns, end of the half-open window [ts_open, ts_close).
+    mask
+        (T, N) bool, whether the instrument has a price in the window.
+    n_ticks, n_trades, n_quotes
+        (T, N) int64 counts of records.
+    open, high, low, close
+        (T, N) int64 prices in 1e-9, > 0.
+    volume, buy_volume, sell_volume
+        (T, N) int64 in units of the instrument's size.
+    notional
+        (T, N) float64, sum of price x size in currency.
+    sum_sq_return
+        (T, N) float64, sum of squared simple returns inside the window.
+    spread_sum, quote_imbalance_sum
+        (T, N) float64, sums over the quotes.
+    ts_last
+        (T, N) int64 ns of the last tick.
+    """
+
+    ts_close: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    n_ticks: NDArray[np.int64]
+    n_trades: NDArray[np.int64]
+    n_quotes: NDArray[np.int64]
+    open: NDArray[np.int64]
+    high: NDArray[np.int64]
+    low: NDArray[np.int64]
+    close: NDArray[np.int64]
+    volume: NDArray[np.int64]
+    buy_volume: NDArray[np.int64]
+    sell_volume: NDArray[np.int64]
+    notional: NDArray[np.float64]
+    sum_sq_return: NDArray[np.float64]
+    spread_sum: NDArray[np.float64]
+    quote_imbalance_sum: NDArray[np.float64]
+    ts_last: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            shape = getattr(self, field.name).shape
+            expected = self.mask.shape[:1] if field.name == "ts_close" else self.mask.shape
+            if self.mask.ndim != 2 or shape != expected:
+                raise ValueError(f"`{field.name}` must have the shape {expected} of `mask`, was {shape}")
+
+    @classmethod
+    def zeros(cls, ts_close: NDArray[np.int64], n_instruments: int) -> WindowColumns:
+        """Make windows in which nothing ticked, to be filled in."""
+        shape = (len(ts_close), n_instruments)
+        columns: dict[str, Any] = {
+            name: np.zeros(shape, np.float64 if name in _FLOAT_COLUMNS else np.int64) for name in COLUMN_NAMES
+        }
+        return cls(ts_close=ts_close, mask=np.zeros(shape, np.bool_), **columns)
+
+
+COLUMN_NAMES: Final = tuple(
+    field.name for field in fields(WindowColumns) if field.name not in ("ts_close", "mask")
+)
+"""The (T, N) columns besides the mask, as they are named in a row of a closed window."""
+
+_FLOAT_COLUMNS: Final = ("notional", "sum_sq_return", "spread_sum", "quote_imbalance_sum")
+
+
+def last_close_before(
+    close: NDArray[np.int64], mask: NDArray[np.bool_], carry: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Find each instrument's last close before each window.
+
+    Parameters
+    ----------
+    close
+        (T, N) int64 in 1e-9.
+    mask
+        (T, N) bool, whether `close` is there.
+    carry
+        (N,) int64, the last close before the first window; `UNDEFINED_PRICE` where there is none.
+
+    Returns
+    -------
+    (T, N) int64, `UNDEFINED_PRICE` where there is none. The carry for the next run is
+    `np.where(mask[-1], close[-1], previous[-1])`.
+    """
+    previous = np.empty(close.shape, np.int64)
+    _fill_last_close(np.ascontiguousarray(close), np.ascontiguousarray(mask), carry, previous)
+    return previous
+
+
+def raw_features(
+    columns: WindowColumns, previous_close: NDArray[np.int64], size_ns: int
+) -> NDArray[np.float64]:
+    """Compute the features in their natural units.
+
+    Parameters
+    ----------
+    columns
+        T windows of N instruments.
+    previous_close
+        (T, N) int64 in 1e-9, from `last_close_before`.
+    size_ns
+        Length of the window in ns (> 0).
+
+    Returns
+    -------
+    (T, N, F) float64 in the order of `FEATURE_NAMES`; 0 where absent; always finite.
+
+    Raises
+    ------
+    ValueError
+        If a present cell has a price that is not > 0, a sum that is not finite, or shapes differ.
+    """
+    c = columns
+    if size_ns <= 0:
+        raise ValueError(f"`size_ns` (={size_ns}) must be > 0")
+    if previous_close.shape != c.mask.shape:
+        raise ValueError(f"`previous_close` must have the shape {c.mask.shape}, was {previous_close.shape}")
+    for name in ("open", "high", "low", "close"):
+        prices = getattr(c, name)[c.mask]
+        if prices.size and (prices.min() <= 0 or prices.max() == UNDEFINED_PRICE):
+            raise ValueError(f"`{name}` must be > 0 and defined wherever `mask` is set")
+    for name in _FLOAT_COLUMNS:
+        if not np.isfinite(getattr(c, name)[c.mask]).all():
+            raise ValueError(f"`{name}` must be finite wherever `mask` is set")
+    out = np.zeros((*c.mask.shape, len(FEATURE_NAMES)), np.float64)
+    _fill_features(
+        c.ts_close,
+        c.mask,
+        c.n_ticks,
+        c.n_trades,
+        c.n_quotes,
+        c.open,
+        c.high,
+        c.low,
+        c.close,
+        c.volume,
+        c.buy_volume,
+        c.sell_volume,
+        c.notional,
+        c.sum_sq_return,
+        c.spread_sum,
+        c.quote_imbalance_sum,
+        c.ts_last,
+        previous_close,
+        size_ns,
+        out,
+    )
+    return out
+
+
+def normalize(raw: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Standardize every feature of every window across the present instruments, robustly.
+
+    (x - median) / (sigma + 1e-9), clipped at +-5, where sigma is 1.4826 times the median absolute deviation
+    or, where that is 0 because more than half of the instruments share a value, 1.2533 times the mean one
+    (the modified z-score of Iglewicz & Hoaglin 1993). A feature that is constant over the instruments is 0.
+
+    Parameters
+    ----------
+    raw
+        (T, N, F) float64, finite.
+    mask
+        (T, N) bool, whether the instrument is present.
+
+    Returns
+    -------
+    (T, N, F) float32; 0 where absent; always finite.
+    """
+    if raw.ndim != 3 or raw.shape[:2] != mask.shape:
+        raise ValueError(f"`raw` must have the shape {(*mask.shape, 'F')}, was {raw.shape}")
+    out = np.zeros(raw.shape, np.float32)
+    _fill_normalized(np.ascontiguousarray(raw), np.ascontiguousarray(mask), out)
+    return out
+
+
+@kernel
+def logarithm(x: float) -> float:
+    """Compute the natural logarithm of a positive normal number, in the same bits on every machine."""
+    mantissa, exponent = math.frexp(x)
+    if mantissa < 0.7071067811865476:
+        mantissa *= 2.0
+        exponent -= 1
+    s = (mantissa - 1.0) / (mantissa + 1.0)  # |s| < 0.172, and log(mantissa) = 2 atanh(s)
+    z = s * s
+    series = 1.0 / 23.0
+    for odd in range(21, 0, -2):
+        series = series * z + 1.0 / odd
+    return exponent * 0.6931471805599453 + 2.0 * s * series
+
+
+@kernel
+def _fill_last_close(
+    close: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    carry: NDArray[np.int64],
+    previous: NDArray[np.int64],
+) -> None:
+    for n in range(close.shape[1]):
+        last = carry[n]
+        for t in range(close.shape[0]):
+            previous[t, n] = last
+            if mask[t, n]:
+                last = close[t, n]
+
+
+@kernel
+def _clipped_return(price: float, base: float) -> float:
+    return min(max(price / base - 1.0, -RETURN_LIMIT), RETURN_LIMIT)
+
+
+@kernel
+def _fill_features(
+    ts_close: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    n_ticks: NDArray[np.int64],
+    n_trades: NDArray[np.int64],
+    n_quotes: NDArray[np.int64],
+    open_: NDArray[np.int64],
+    high: NDArray[np.int64],
+    low: NDArray[np.int64],
+    close: NDArray[np.int64],
+    volume: NDArray[np.int64],
+    buy_volume: NDArray[np.int64],
+    sell_volume: NDArray[np.int64],
+    notional: NDArray[np.float64],
+    sum_sq_return: NDArray[np.float64],
+    spread_sum: NDArray[np.float64],
+    quote_imbalance_sum: NDArray[np.float64],
+    ts_last: NDArray[np.int64],
+    previous_close: NDArray[np.int64],
+    size_ns: int,
+    out: NDArray[np.float64],
+) -> None:
+    for t in range(mask.shape[0]):
+        for n in range(mask.shape[1]):
+            if not mask[t, n]:
+                continue
+            o, h, low_, c = float(open_[t, n]), float(high[t, n]), float(low[t, n]), float(close[t, n])
+            row = out[t, n]
+            before = previous_close[t, n]
+            if 0 < before < UNDEFINED_PRICE:
+                row[0] = _clipped_return(c, float(before))
+                row[1] = _clipped_return(o, float(before))
+            row[2] = _clipped_return(c, o)
+            row[3] = (h - low_) / c
+            if h > low_:
+                row[4] = (2.0 * c - h - low_) / (h - low_)
+            row[5] = logarithm(1.0 + max(notional[t, n], 0.0))
+            if volume[t, n] > 0:
+                row[6] = _clipped_return(notional[t, n] / float(volume[t, n]), c * _PRICE_UNIT)
+            row[7] = logarithm(1.0 + max(float(n_trades[t, n]), 0.0))
+            sided = float(buy_volume[t, n]) + float(sell_volume[t, n])
+            quotes = float(n_quotes[t, n])
+            if sided > 0.0:
+                row[8] = (float(buy_volume[t, n]) - float(sell_volume[t, n])) / sided
+            elif quotes > 0.0:
+                row[8] = quote_imbalance_sum[t, n] / quotes
+            if quotes > 0.0:
+                row[9] = spread_sum[t, n] / quotes
+            if n_ticks[t, n] == 1:
+                row[10] = logarithm(h / low_) * _PARKINSON
+            else:
+                row[10] = math.sqrt(max(sum_sq_return[t, n], 0.0))
+            row[11] = float(ts_close[t] - ts_last[t, n]) / float(size_ns)
+
+
+@kernel
+def _median(values: NDArray[np.float64], count: int) -> float:
+    # Hoare's selection; reorders values[:count].
+    middle = count // 2
+    left, right = 0, count - 1
+    while left < right:
+        pivot = values[(left + right) // 2]
+        i, j = left, right
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            right = j
+        elif middle >= i:
+            left = i
+        else:
+            break
+    upper = float(values[middle])
+    if count % 2 == 1:
+        return upper
+    lower = float(values[0])  # everything left of the middle is at most `upper`
+    for i in range(1, middle):
+        lower = max(lower, values[i])
+    return 0.5 * (lower + upper)
+
+
+@kernel
+def _fill_normalized(raw: NDArray[np.float64], mask: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
+    windows, instruments, features = raw.shape
+    buffer = np.empty(instruments, np.float64)
+    for t in range(windows):
+        for f in range(features):
+            count = 0
+            for n in range(instruments):
+                if mask[t, n]:
+                    buffer[count] = raw[t, n, f]
+                    count += 1
+            if count < 2:
+                continue
+            center = _median(buffer, count)
+            count = 0
+            total = 0.0
+            for n in range(instruments):
+                if mask[t, n]:
+                    deviation = abs(raw[t, n, f] - center)
+                    buffer[count] = deviation
+                    total += deviation
+                    count += 1
+            scale = _MAD_TO_SIGMA * _median(buffer, count)
+            if scale == 0.0:
+                scale = _MEAN_DEVIATION_TO_SIGMA * (total / count)
+            scale += _SCALE_FLOOR
+            for n in range(instruments):
+                if mask[t, n]:
+                    z = (raw[t, n, f] - center) / scale
+                    out[t, n, f] = min(max(z, -NORMALIZED_LIMIT), NORMALIZED_LIMIT)
