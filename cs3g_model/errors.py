@@ -1,0 +1,85 @@
+"""What can go wrong in the model package, as one tree.
+
+    ModelError
+    ├── ConfigError            a configuration breaks a rule               (ValueError)
+    ├── ShapeError             an array has the wrong shape or dtype       (ValueError)
+    ├── TrainingError          the data cannot be trained on, or a loss is not finite (RuntimeError)
+    ├── StateError
+    │   ├── StateDecodeError   bytes that are no hidden state              (ValueError)
+    │   └── StateMismatchError a state of another model or universe        (ValueError)
+    └── ArtifactError
+        ├── ArtifactNotFoundError  no such folder or id                    (FileNotFoundError)
+        ├── ArtifactFormatError    unreadable, unknown or newer format     (ValueError)
+        └── ArtifactTamperedError  bytes differ from their recorded hash   (ValueError)
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArtifactError",
+    "ArtifactFormatError",
+    "ArtifactNotFoundError",
+    "ArtifactTamperedError",
+    "ConfigError",
+    "ModelError",
+    "ShapeError",
+    "StateDecodeError",
+    "StateError",
+    "StateMismatchError",
+    "TrainingError",
+]
+
+
+class ModelError(Exception):
+    """Root of everything that `cs3g_model` raises on purpose."""
+
+
+class ConfigError(ModelError, ValueError):
+    """A configuration value breaks its rule."""
+
+
+class ShapeError(ModelError, ValueError):
+    """An array has the wrong shape or dtype."""
+
+
+class TrainingError(ModelError, RuntimeError):
+    """Training cannot start or go on."""
+
+
+class StateError(ModelError):
+    """A hidden state cannot be used."""
+
+
+class StateDecodeError(StateError, ValueError):
+    """Bytes are not a hidden state of this format."""
+
+
+class StateMismatchError(StateError, ValueError):
+    """A hidden state belongs to another model or to another number of instruments.
+
+    Attributes
+    ----------
+    expected, actual
+        The model ids, or the sizes, that differ.
+    """
+
+    def __init__(self, message: str, *, expected: object, actual: object) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.actual = actual
+
+
+class ArtifactError(ModelError):
+    """A saved model cannot be used."""
+
+
+class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
+    """No artifact has this id, role or path."""
+
+
+class ArtifactFormatError(ArtifactError, ValueError):
+    """The artifact is unreadable, or of an unknown or newer format."""
+
+
+class ArtifactTamperedError(ArtifactError, ValueError):
+    """The artifact's bytes do not match the hash that its manifest records."""

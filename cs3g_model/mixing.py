@@ -1,0 +1,59 @@
+"""Mixing of cost linear in N: the student's low-rank graph, and means over the known relations.
+
+An absent instrument neither sends nor receives.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cs3g_model.inputs import SnapshotTensors
+
+__all__ = ["LowRankMixer", "neighbor_mean", "sector_mean"]
+
+EPSILON = 1e-6
+"""Added to denominators; the kernel uses the same."""
+
+
+class LowRankMixer(nn.Module):
+    """Row-normalized mixing with the data-dependent rank-R graph phi(Q) phi(K)^T.
+
+    m_i = phi(q_i) . sum_j phi(k_j) y_j / (phi(q_i) . sum_j phi(k_j)), phi = elu + 1
+    (Katharopoulos et al. 2020, arXiv 2006.16236), never forming the (N, N) graph.
+    """
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, rank, bias=False)
+        self.key = nn.Linear(width, rank, bias=False)
+
+    def forward(self, y: Tensor, mask: Tensor) -> Tensor:
+        """Mix y (T, N, D) over the present instruments, mask (T, N)."""
+        q = functional.elu(self.query(y)) + 1  # (T, N, R)
+        k = (functional.elu(self.key(y)) + 1) * mask[..., None]
+        total = k.transpose(1, 2) @ y  # (T, R, D)
+        weight = k.sum(1)[..., None]  # (T, R, 1)
+        return (q @ total) / (q @ weight + EPSILON)
+
+
+def sector_mean(y: Tensor, x: SnapshotTensors) -> Tensor:
+    """Mean of y (T, N, D) over the present instruments of the same sector; 0 where the sector is unknown."""
+    n_sectors = max(int(x.sector.max().item()) + 1, 1) if x.sector.numel() else 1
+    member = functional.one_hot(x.sector.clamp_min(0), n_sectors).to(y.dtype)  # (N, G)
+    member = member * (x.sector >= 0).to(y.dtype)[:, None]
+    present = member * x.mask[..., None].to(y.dtype)  # (T, N, G)
+    total = present.transpose(1, 2) @ y  # (T, G, D)
+    return member @ (total / (present.sum(1)[..., None] + EPSILON))
+
+
+def neighbor_mean(y: Tensor, x: SnapshotTensors) -> Tensor:
+    """Mean of y (T, N, D) over the present correlated neighbors, weighted by positive correlation."""
+    T, N, K = x.neighbors.shape
+    index = x.neighbors.clamp_min(0)
+    sent = x.mask.gather(1, index.reshape(T, N * K)).reshape(T, N, K)
+    weight = torch.where((x.neighbors >= 0) & sent, x.neighbor_weights.clamp_min(0.0), 0.0)  # (T, N, K)
+    flat = index.reshape(T, N * K, 1).expand(-1, -1, y.shape[-1])
+    values = y.gather(1, flat).reshape(T, N, K, -1)
+    return torch.einsum("tnk,tnkd->tnd", weight, values) / (weight.sum(-1, keepdim=True) + EPSILON)

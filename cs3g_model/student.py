@@ -1,0 +1,64 @@
+"""C-S3G, the student: wavelets, one selective SSM, low-rank and relational mixing, a small head.
+
+Cost and state are linear in N. This module is the reference; `cs3g_model.kernel` serves it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cs3g_model.config import StudentConfig
+from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
+from cs3g_model.mixing import LowRankMixer, neighbor_mean, sector_mean
+from cs3g_model.ssm import SelectiveSSM
+from cs3g_model.wavelets import CausalHaarBank
+
+__all__ = ["Student"]
+
+
+class Student(nn.Module):
+    """The student as a torch module with two entry points, `forward` over a run and `step`.
+
+    score = w . silu(W [y, low-rank(y), sector(y), neighbors(y)] + b) + b', y the SSM's output.
+    """
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        D = config.width
+        self.wavelets = CausalHaarBank(config.n_features, config.wavelet_levels, config.threshold)
+        self.inward = nn.Linear(self.wavelets.n_bands, D)
+        self.ssm = SelectiveSSM(D, config.state_size)
+        parts = 1
+        if config.graph:
+            self.mixer = LowRankMixer(D, config.rank)
+            parts += 1
+        if config.relations:
+            parts += 2
+        self.hidden = nn.Linear(parts * D, D)
+        self.outward = nn.Linear(D, 1)
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state's tensors without their leading N."""
+        return {**self.wavelets.state_shapes(), "ssm": (self.config.width, self.config.state_size)}
+
+    def forward(self, x: SnapshotTensors, state: State) -> tuple[ModelOutput, State]:
+        """Score a run from `state`; the scores are 0 where absent."""
+        bands, after = self.wavelets(x.features, x.mask, state)
+        u = functional.silu(self.inward(bands))  # (T, N, D)
+        y, after["ssm"] = self.ssm(u, x.mask, state["ssm"])
+        parts = [y]
+        if self.config.graph:
+            parts.append(self.mixer(y, x.mask))
+        if self.config.relations:
+            parts += [sector_mean(y, x), neighbor_mean(y, x)]
+        z = functional.silu(self.hidden(torch.cat(parts, dim=-1)))  # (T, N, D)
+        scores = self.outward(z).squeeze(-1)
+        return ModelOutput(scores=torch.where(x.mask, scores, 0.0), hidden=z), after
+
+    def step(self, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
+        """Score one window, T = 1; scores (N,)."""
+        output, after = self.forward(x, state)
+        return output.scores[0], after

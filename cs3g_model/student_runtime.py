@@ -1,0 +1,161 @@
+"""The student as a streaming model, served by the numba kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cs3g_model.config import StudentConfig
+from cs3g_model.errors import ArtifactFormatError, ShapeError
+from cs3g_model.kernel import StudentWeights, Workspace, allocate, run_student
+from cs3g_model.protocol import Role
+from cs3g_model.shapes import check_shape, check_snapshots
+from cs3g_model.snapshots import Snapshots
+from cs3g_model.state import HiddenState
+
+__all__ = ["StudentRuntime", "pack_weights"]
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
+    """Arrange the module's named tensors for the kernel.
+
+    Raises
+    ------
+    ArtifactFormatError
+        If a tensor is missing or left over, has a wrong shape, or is not finite.
+    """
+    F, L, D, S, R = (
+        config.n_features,
+        config.wavelet_levels,
+        config.width,
+        config.state_size,
+        config.rank,
+    )
+    left = dict(tensors)
+
+    def take(name: str, *shape: int) -> NDArray[np.float32]:
+        if name not in left:
+            raise ArtifactFormatError(f"the student's weights lack {name!r}")
+        array = np.ascontiguousarray(left.pop(name), np.float32)
+        try:
+            check_shape(name, array.shape, shape)
+        except ShapeError as error:
+            raise ArtifactFormatError(f"the student's weights do not fit its configuration: {error}") from error
+        if not np.isfinite(array).all():
+            raise ArtifactFormatError(f"the student's weights {name!r} must be finite")
+        return array
+
+    learned = config.threshold == "learned" and L > 0
+    threshold = take("wavelets.threshold", L, F).clip(min=0) if learned else np.zeros((L, F), np.float32)
+    A = -np.exp(take("ssm.A_log", D, S))
+    parts = 1 + int(config.graph) + 2 * int(config.relations)
+    hidden = take("hidden.weight", D, parts * D)
+    columns = [0, *([1] if config.graph else []), *([2, 3] if config.relations else [])]
+    wide = np.zeros((D, 4, D), np.float32)
+    wide[:, columns] = hidden.reshape(D, parts, D)
+    zeros = np.zeros((R, D), np.float32)
+    weights = StudentWeights(
+        threshold=threshold,
+        inward=take("inward.weight", D, (L + 1) * F),
+        inward_bias=take("inward.bias", D),
+        delta=take("ssm.delta.weight", D, D),
+        delta_bias=take("ssm.delta.bias", D),
+        A=A,
+        A_inverse=np.float32(1) / A,
+        B=take("ssm.B.weight", S, D),
+        C=take("ssm.C.weight", S, D),
+        D=take("ssm.D", D),
+        query=take("mixer.query.weight", R, D) if config.graph else zeros,
+        key=take("mixer.key.weight", R, D) if config.graph else zeros,
+        hidden=wide.reshape(D, 4 * D),
+        hidden_bias=take("hidden.bias", D),
+        outward=take("outward.weight", 1, D),
+        outward_bias=take("outward.bias", 1),
+    )
+    if left:
+        raise ArtifactFormatError(f"the student's weights hold unknown tensors: {sorted(left)}")
+    return weights
+
+
+class StudentRuntime:
+    """A student that streams.
+
+    Pure at its rim; inside it reuses one workspace, so that an instance belongs to one thread.
+
+    Parameters
+    ----------
+    config
+        The student's configuration.
+    tensors
+        Named parameters as in `student.Student`.
+    model_id
+        The artifact's id.
+    """
+
+    role: Role = "student"
+
+    def __init__(self, config: StudentConfig, tensors: Arrays, model_id: str) -> None:
+        self.config = config
+        self.model_id = model_id
+        self.warmup = config.warmup
+        self._weights = pack_weights(config, tensors)
+        self._workspace: Workspace | None = None
+
+    def initial_state(self, n: int) -> HiddenState:
+        """State of `n` instruments that were never seen."""
+        c = self.config
+        return HiddenState(
+            {
+                "haar": np.zeros((2**c.wavelet_levels - 1, c.n_features, n), np.float32),
+                "ssm": np.zeros((c.width, c.state_size, n), np.float32),
+            },
+            self.model_id,
+        )
+
+    def step(self, snapshot: Snapshots, state: HiddenState) -> tuple[NDArray[np.float32], HiddenState]:
+        """Score one window, T = 1; scores are (N,)."""
+        if snapshot.mask.shape[0] != 1:
+            raise ShapeError(f"`step` takes one window, was {snapshot.mask.shape[0]}: use `step_many`")
+        scores, state = self.step_many(snapshot, state)
+        return scores[0], state
+
+    def step_many(self, snapshots: Snapshots, state: HiddenState) -> tuple[NDArray[np.float32], HiddenState]:
+        """Score a run; scores are (T, N).
+
+        Raises
+        ------
+        ShapeError
+            If the arrays do not fit each other, or an index points outside the universe.
+        StateMismatchError
+            If the state is another model's or of another N.
+        """
+        T, N = check_snapshots(snapshots, self.config.n_features)
+        state.require(self.model_id, N)
+        # The kernel does not check bounds.
+        if snapshots.neighbors.size and snapshots.neighbors.max() >= N:
+            raise ShapeError(f"`neighbors` must be < N (={N}), was {snapshots.neighbors.max()}")
+        n_sectors = max(int(snapshots.sector.max(initial=-1)) + 1, 1)
+        haar = np.array(state.arrays["haar"], np.float32, order="C")
+        h = np.array(state.arrays["ssm"], np.float32, order="C")
+        scores = np.empty((T, N), np.float32)
+        run_student(
+            self._weights,
+            self._scratch(N, n_sectors),
+            np.ascontiguousarray(snapshots.features),
+            np.ascontiguousarray(snapshots.mask),
+            np.ascontiguousarray(snapshots.sector),
+            np.ascontiguousarray(snapshots.neighbors),
+            np.ascontiguousarray(snapshots.neighbor_weights),
+            haar,
+            h,
+            scores,
+        )
+        return scores, HiddenState({"haar": haar, "ssm": h}, self.model_id)
+
+    def _scratch(self, n_instruments: int, n_sectors: int) -> Workspace:
+        w = self._workspace
+        if w is None or w.live.shape[0] != n_instruments or w.sector_count.shape[0] < n_sectors:
+            w = self._workspace = allocate(self._weights, n_instruments, n_sectors)
+        return w
