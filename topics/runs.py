@@ -107,6 +107,8 @@ class GraphRun:
         (T, N, K) indices into N of the most correlated instruments, -1 where there are fewer than K.
     neighbor_weights
         (T, N, K) their rolling correlation; 0 where there is none.
+    feature_names
+        The F features' names; empty where the producer does not name them.
     """
 
     universe: str
@@ -121,6 +123,7 @@ class GraphRun:
     close: Int64Array
     neighbors: Int32Array
     neighbor_weights: Float32Array
+    feature_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class PredictionRun:
     seq
         Index in the model's sequence of the first window.
     scores
-        (T, N) predicted standing of the next window's return, comparable within a window only; 0 where absent.
+        (T, N) predicted standing of the next window's return, comparable within a window; 0 where absent.
     ranks
         (T, N) 1 is the highest score, ties by position; 0 where absent.
     mask

@@ -1,0 +1,262 @@
+"""What the Arrow codecs share: one IPC stream of one batch, its metadata as JSON, checks before any use.
+
+Rows are tidy, so that `polars.read_ipc_stream(value)` shows a message; what the rows cannot say (the axes of
+a run, its identity) is JSON under one key of the schema's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from numpy.typing import NDArray
+
+from topics.envelope import MAX_MESSAGE_BYTES
+from topics.errors import MessageTooLarge, SchemaError
+from topics.types import BoolArray, Float32Array
+
+METADATA_KEY: Final = b"cs3g"
+MAX_AXIS: Final = 1_000_000
+"""Longest axis of a run that a decoder allocates for."""
+
+MetadataT = TypeVar("MetadataT", bound=msgspec.Struct)
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+
+# Threads would only compete with the workers that share the machine.
+_WRITE_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ_OPTIONS: Final = pa.ipc.IpcReadOptions(use_threads=False)
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Index = Annotated[int, msgspec.Meta(ge=0)]
+PositiveNanos = Annotated[int, msgspec.Meta(gt=0)]
+
+
+def write_stream(columns: Mapping[str, pa.Array], metadata: msgspec.Struct) -> bytes:
+    """Return one Arrow IPC stream of one record batch, its buffers compressed with lz4.
+
+    Raises
+    ------
+    MessageTooLarge
+        The stream is beyond `MAX_MESSAGE_BYTES`: cut the run.
+    """
+    fields = [pa.field(name, array.type, nullable=False) for name, array in columns.items()]
+    schema = pa.schema(fields, metadata={METADATA_KEY: msgspec.json.encode(metadata)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=_WRITE_OPTIONS) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema))
+    value: bytes = sink.getvalue().to_pybytes()
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise MessageTooLarge(
+            f"the encoded run has {len(value)} bytes, a message holds {MAX_MESSAGE_BYTES}: cut the run"
+        )
+    return value
+
+
+def read_stream(
+    value: bytes | None, types: Mapping[str, pa.DataType], metadata_type: type[MetadataT]
+) -> tuple[pa.RecordBatch, MetadataT]:
+    """Return the batch and the metadata of a stream, both checked.
+
+    Parameters
+    ----------
+    types
+        Required columns. Others are ignored, so that a later release may add some.
+
+    Raises
+    ------
+    SchemaError
+        Not an Arrow stream of one valid batch, a column missing, of another type or with nulls, or the
+        metadata breaks its type.
+    MessageTooLarge
+        The value is beyond `MAX_MESSAGE_BYTES`.
+    """
+    if not value:
+        raise SchemaError("the value is empty; an Arrow stream was expected")
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise MessageTooLarge(f"the value has {len(value)} bytes, a message holds {MAX_MESSAGE_BYTES}")
+    try:
+        with pa.ipc.open_stream(value, options=_READ_OPTIONS) as reader:
+            schema = reader.schema
+            batch = reader.read_next_batch()
+            batch.validate(full=True)
+    # An invalid stream comes as ArrowInvalid (a ValueError), a truncated one as OSError or StopIteration,
+    # a hostile length as MemoryError.
+    except (pa.ArrowException, OSError, ValueError, StopIteration, MemoryError) as error:
+        raise SchemaError(f"the value is no valid Arrow IPC stream: {error or 'no batch'}") from error
+    for name, expected in types.items():
+        index = schema.get_field_index(name)
+        if index < 0:
+            raise SchemaError(f"column `{name}` is missing or doubled", field_path=name)
+        found = schema.field(index).type
+        if found != expected:
+            raise SchemaError(f"column `{name}` must be {expected}, was {found}", field_path=name)
+        if batch.column(index).null_count:
+            raise SchemaError(f"column `{name}` must not hold nulls", field_path=name)
+    return batch, _read_metadata(schema.metadata, metadata_type)
+
+
+def _read_metadata(metadata: Mapping[bytes, bytes] | None, metadata_type: type[MetadataT]) -> MetadataT:
+    raw = (metadata or {}).get(METADATA_KEY)
+    if raw is None:
+        raise SchemaError(f"schema metadata {METADATA_KEY.decode()!r} is missing", field_path="metadata")
+    try:
+        return msgspec.json.decode(raw, type=metadata_type)
+    except msgspec.ValidationError as error:
+        path = str(error).partition(" - at `")[2].rstrip("`")
+        raise SchemaError(f"stream metadata: {error}", field_path=path) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SchemaError(f"stream metadata: {error}", field_path="metadata") from error
+
+
+def column(batch: pa.RecordBatch, name: str, dtype: type[ScalarT]) -> NDArray[ScalarT]:
+    """Return a fixed-width column as a writable array, without a copy where the decoder owns the buffer."""
+    return _writable(batch.column(batch.schema.get_field_index(name)), dtype)
+
+
+def bool_column(batch: pa.RecordBatch, name: str) -> BoolArray:
+    """Return a column of bits as a writable array of bool."""
+    array = batch.column(batch.schema.get_field_index(name))
+    unpacked: BoolArray = array.to_numpy(zero_copy_only=False)
+    return unpacked if unpacked.flags.writeable else unpacked.copy()
+
+
+def index_column(batch: pa.RecordBatch, name: str) -> NDArray[np.int32]:
+    """Return the indices of a dictionary column."""
+    return _writable(batch.column(batch.schema.get_field_index(name)).indices, np.int32)
+
+
+def _writable(array: pa.Array, dtype: type[ScalarT]) -> NDArray[ScalarT]:
+    if not len(array):
+        return np.empty(0, dtype=dtype)
+    width = np.dtype(dtype).itemsize
+    view: NDArray[ScalarT] = np.frombuffer(
+        array.buffers()[1], dtype=dtype, count=len(array), offset=array.offset * width
+    )
+    # A buffer that lz4 could not shrink is a read-only slice of the message itself.
+    return view if view.flags.writeable else view.copy()
+
+
+def vector_column(
+    batch: pa.RecordBatch, name: str, shape: tuple[int, ...], dtype: type[ScalarT]
+) -> NDArray[ScalarT]:
+    """Return a column of fixed-size lists as (..., W); an absent column stands for W = 0.
+
+    Raises
+    ------
+    SchemaError
+        The column is missing or of another type than the shape and dtype ask for.
+    """
+    if not shape[-1]:
+        return np.empty(shape, dtype=dtype)
+    expected = pa.list_(pa.from_numpy_dtype(dtype), shape[-1])
+    index = batch.schema.get_field_index(name)
+    if index < 0:
+        raise SchemaError(f"column `{name}` is missing or doubled", field_path=name)
+    array = batch.column(index)
+    # Lists are equal whatever their item field is named or allows, so nulls are counted separately.
+    if array.type != expected or array.null_count or array.flatten().null_count:
+        raise SchemaError(
+            f"column `{name}` must be {expected} without nulls, was {array.type}", field_path=name
+        )
+    return _writable(array.flatten(), dtype).reshape(shape)
+
+
+def axis(name: str, values: Sequence[int], dtype: type[ScalarT]) -> NDArray[ScalarT]:
+    """Return metadata's integers as an array.
+
+    Raises
+    ------
+    SchemaError
+        A number does not fit the dtype.
+    """
+    try:
+        return np.array(values, dtype=dtype)
+    except OverflowError as error:
+        raise SchemaError(f"`{name}` must fit {np.dtype(dtype)}: {error}", field_path=name) from error
+
+
+def from_numpy(values: NDArray[Any]) -> pa.Array:
+    """Return a contiguous array as an Arrow column without a copy (bools are packed)."""
+    return pa.array(np.ascontiguousarray(values))
+
+
+def vectors(values: NDArray[Any]) -> pa.Array:
+    """Return (..., W) values as a column of fixed-size lists of W."""
+    return pa.FixedSizeListArray.from_arrays(from_numpy(values.reshape(-1)), values.shape[-1])
+
+
+def symbols_column(positions: NDArray[np.int32], symbols: Sequence[str]) -> pa.Array:
+    """Return names as a dictionary column: one index a row."""
+    return pa.DictionaryArray.from_arrays(from_numpy(positions), pa.array(symbols, type=pa.string()))
+
+
+SYMBOL_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+def check_axis(name: str, values: NDArray[Any]) -> None:
+    """Refuse an axis that is not strictly ascending.
+
+    Raises
+    ------
+    SchemaError
+        Two neighbors are equal or descend.
+    """
+    if len(values) > MAX_AXIS:
+        raise SchemaError(f"`{name}` has {len(values)} entries, allowed are {MAX_AXIS}", field_path=name)
+    if (values[1:] <= values[:-1]).any():
+        raise SchemaError(f"`{name}` must be strictly ascending", field_path=name)
+
+
+def check_run_axes(
+    size_ns: int, ts_close: NDArray[np.int64], instrument_ids: NDArray[np.uint32], symbols: Sequence[str]
+) -> None:
+    """Refuse axes that are not windows x named instruments.
+
+    Raises
+    ------
+    SchemaError
+        An axis does not ascend, a window is not on the grid of `size_ns`, an instrument is 0 or has no name.
+    """
+    if size_ns <= 0:
+        raise SchemaError(f"`size_ns` (={size_ns}) must be > 0", field_path="size_ns")
+    check_axis("ts_close", ts_close)
+    check_axis("instrument_ids", instrument_ids)
+    if (ts_close % size_ns).any():
+        raise SchemaError(f"`ts_close` must be a multiple of `size_ns` (={size_ns})", field_path="ts_close")
+    if len(instrument_ids) and instrument_ids[0] == 0:
+        raise SchemaError("`instrument_ids` must be > 0: 0 is the heartbeat's", field_path="instrument_ids")
+    if len(symbols) != len(instrument_ids):
+        raise SchemaError(
+            f"`symbols` has {len(symbols)} names for {len(instrument_ids)} instruments", field_path="symbols"
+        )
+
+
+def check_finite(name: str, values: Float32Array | NDArray[np.float64]) -> None:
+    """Refuse NaN and infinities.
+
+    Raises
+    ------
+    SchemaError
+        A value is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise SchemaError(f"`{name}` must be finite everywhere", field_path=name)
+
+
+def check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    """Refuse an array of another shape or dtype.
+
+    Raises
+    ------
+    SchemaError
+        Shape or dtype differ.
+    """
+    if values.shape != shape or values.dtype != dtype:
+        raise SchemaError(
+            f"`{name}` must be {np.dtype(dtype)} of shape {shape}, was {values.dtype} of {values.shape}",
+            field_path=name,
+        )

@@ -1,0 +1,253 @@
+"""Control records: frozen structs, JSON on the wire, unknown fields ignored.
+
+Each class names its schema and version; `decode_control` finds the class by the envelope's schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+
+from topics.envelope import JSON, MAX_MESSAGE_BYTES, Envelope
+from topics.errors import MessageTooLarge, SchemaError, UnknownVersion
+from topics.types import HEARTBEAT_INSTRUMENT_ID, Mode, Role
+
+InstrumentId = Annotated[int, msgspec.Meta(gt=HEARTBEAT_INSTRUMENT_ID, lt=2**32)]
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""An id that is safe in a file name, a topic name and a command line."""
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Nanos = Annotated[int, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Control(msgspec.Struct, frozen=True, kw_only=True):
+    SCHEMA: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+
+class Instrument(_Control, frozen=True, kw_only=True):
+    """What an instrument id means, announced before any of its ticks.
+
+    Attributes
+    ----------
+    size_unit
+        How much one unit of a record's integer size is, as a decimal text: "1" for shares, "0.00000001" for a
+        venue that trades fractions.
+    """
+
+    SCHEMA: ClassVar[str] = "instrument"
+
+    instrument_id: InstrumentId
+    symbol: Name
+    universe: Name
+    venue: str = ""
+    sector: str | None = None
+    size_unit: Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]{1,18})?$")] = "1"
+
+
+class EndOfReplay(_Control, frozen=True, kw_only=True):
+    """The last message of a tick partition: closes every window up to the one that holds `ts_last`.
+
+    Attributes
+    ----------
+    ts_last
+        ns, the latest `ts_event` of the whole replay, of every partition.
+    ticks
+        Ticks sent to this partition, heartbeats not counted.
+    total_ticks
+        Ticks sent to all partitions.
+    digest
+        `sha256:<hex>` of everything emitted, in order (`topics.digest.TickDigest`).
+    """
+
+    SCHEMA: ClassVar[str] = "end-of-replay"
+
+    ts_last: Nanos
+    ticks: Count
+    total_ticks: Count
+    digest: str
+
+
+class DeadLetter(_Control, frozen=True, kw_only=True):
+    """Records that no stage could use, with where they came from and why.
+
+    Attributes
+    ----------
+    cause
+        A short name: "late", "undecodable", or a name of `topics.validity.CAUSES`.
+    n_records
+        Ticks in the payload; the accounting of a replay is by this number.
+    detail
+        One line for a person.
+    payload
+        The original bytes (base64 in JSON): the whole message if undecodable, else the refused records.
+    schema
+        Schema of the payload, "" where unknown.
+    """
+
+    SCHEMA: ClassVar[str] = "dead-letter"
+
+    cause: Name
+    source_topic: Name
+    partition: Count
+    offset: Count
+    n_records: Count
+    detail: str = ""
+    payload: bytes = b""
+    schema: str = ""
+
+
+JobKind = Literal["distill", "compress"]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class JobRequest(_Control, frozen=True, kw_only=True):
+    """A request for training; it carries ids of allow-listed things only, never paths or commands."""
+
+    SCHEMA: ClassVar[str] = "job-request"
+
+    job_id: Identifier
+    kind: JobKind
+    universe: Name
+    teacher_id: Identifier | None = None
+    student_id: Identifier | None = None
+    dataset_id: Identifier | None = None
+    recipe_id: Identifier | None = None
+    seed: Count = 0
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    requested_ns: Nanos = 0
+
+
+class JobStatus(_Control, frozen=True, kw_only=True):
+    """Progress and result of a job.
+
+    Attributes
+    ----------
+    progress
+        Fraction done, 0 to 1.
+    model_id
+        The artifact made, once succeeded.
+    """
+
+    SCHEMA: ClassVar[str] = "job-status"
+
+    job_id: Identifier
+    state: JobState
+    progress: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    detail: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    model_id: Identifier | None = None
+    metrics: dict[str, float] = {}
+    updated_ns: Nanos = 0
+
+
+class ModelAnnouncement(_Control, frozen=True, kw_only=True):
+    """The active artifact of a universe and role, from the first window that ends after `since_ts_close`."""
+
+    SCHEMA: ClassVar[str] = "model"
+
+    universe: Name
+    role: Role
+    model_id: Identifier
+    sha256: Sha256
+    since_ts_close: Nanos = 0
+    detail: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class Outcome(_Control, frozen=True, kw_only=True):
+    """What became of one window's predictions, once the label's horizon has passed.
+
+    Attributes
+    ----------
+    n_instruments
+        Instruments with both a prediction and a realized return.
+    ic, rank_ic
+        Pearson and Spearman correlation of scores and realized returns, None where undefined.
+    agreement
+        Rank correlation of student and teacher scores, None where only one predicted.
+    """
+
+    SCHEMA: ClassVar[str] = "outcome"
+
+    universe: Name
+    role: Role
+    model_id: Identifier
+    ts_close: Nanos
+    horizon_ns: Annotated[int, msgspec.Meta(gt=0)]
+    n_instruments: Count
+    ic: float | None = None
+    rank_ic: float | None = None
+    agreement: float | None = None
+
+
+ControlRecord: TypeAlias = (
+    Instrument | EndOfReplay | DeadLetter | JobRequest | JobStatus | ModelAnnouncement | Outcome
+)
+
+CONTROL_TYPES: Final[dict[str, type[ControlRecord]]] = {
+    kind.SCHEMA: kind
+    for kind in (Instrument, EndOfReplay, DeadLetter, JobRequest, JobStatus, ModelAnnouncement, Outcome)
+}
+"""The record types by their schema's name."""
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODERS: Final = {name: msgspec.json.Decoder(kind) for name, kind in CONTROL_TYPES.items()}
+
+
+def encode_control(record: ControlRecord) -> bytes:
+    """Return a control record as JSON.
+
+    Raises
+    ------
+    SchemaError
+        A field breaks its constraint; constructors do not check, this does.
+    MessageTooLarge
+        The record does not fit a message.
+    """
+    value = _ENCODER.encode(record)
+    _decode(record.SCHEMA, value)
+    return value
+
+
+def decode_control(value: bytes | None, envelope: Envelope) -> ControlRecord:
+    """Return the control record that a message carries.
+
+    Raises
+    ------
+    UnknownVersion
+        Schema or version unknown.
+    SchemaError
+        The bytes break the schema; `field_path` names the field.
+    MessageTooLarge
+        The value is beyond `MAX_MESSAGE_BYTES`.
+    """
+    kind = CONTROL_TYPES.get(envelope.schema)
+    if kind is None:
+        raise UnknownVersion(
+            f"control schema {envelope.schema!r} is unknown; known are {', '.join(CONTROL_TYPES)}",
+            field_path="schema",
+        )
+    envelope.require(kind.SCHEMA, kind.VERSION, JSON)
+    if not value:
+        raise SchemaError(f"the value is empty; a {envelope.schema!r} record was expected")
+    return _decode(envelope.schema, value)
+
+
+def control_envelope(record: ControlRecord, *, run_id: str, mode: Mode) -> Envelope:
+    """Return the envelope of a control record."""
+    return Envelope(
+        schema=record.SCHEMA, version=record.VERSION, content_type=JSON, run_id=run_id, mode=mode, count=1
+    )
+
+
+def _decode(schema: str, value: bytes) -> ControlRecord:
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise MessageTooLarge(f"the value has {len(value)} bytes, a message holds {MAX_MESSAGE_BYTES}")
+    try:
+        return _DECODERS[schema].decode(value)
+    except msgspec.ValidationError as error:
+        path = str(error).partition(" - at `")[2].rstrip("`")
+        raise SchemaError(f"{schema}: {error}", field_path=path) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{schema}: {error}") from error
