@@ -16,11 +16,14 @@ from cs3g_model.jit import kernel
 from cs3g_model.mixing import EPSILON
 from cs3g_model.vector_math import ONE, ZERO, exponential, exponential_minus_1, silu, softplus
 
-__all__ = ["StudentWeights", "Workspace", "allocate", "run_student"]
+__all__ = ["LANES", "StudentWeights", "Workspace", "allocate", "run_student"]
 
 Array = NDArray[np.float32]
 
 _EPSILON: Final = np.float32(EPSILON)
+LANES: Final = 32
+"""N is padded to this with absent rows, so that no vectorized loop has a slow scalar tail."""
+
 _HALF: Final = np.float32(0.5)
 
 
@@ -32,8 +35,8 @@ class StudentWeights(NamedTuple):
     inward_bias: Array  # (D,)
     delta: Array  # (D, D)
     delta_bias: Array  # (D,)
-    A: Array  # (D, S), < 0
-    A_inverse: Array  # (D, S)
+    A: Array  # (D,), < 0; the state's rates are A, 2 A, ..., S A
+    A_inverse: Array  # (D, S) of these rates
     B: Array  # (S, D)
     C: Array  # (S, D)
     D: Array  # (D,)
@@ -48,7 +51,10 @@ class StudentWeights(NamedTuple):
 class Workspace(NamedTuple):
     """Scratch memory of one step, allocated once per N."""
 
+    haar: Array  # (2^L - 1, F, N) the state's two arrays
+    h: Array  # (D, S, N)
     live: Array  # (N,) 1 where present
+    decay: Array  # (N,)
     fresh: Array  # (N,) one feature's values before they enter a buffer
     bands: Array  # ((L + 1) F, N)
     u: Array  # (D, N)
@@ -60,9 +66,9 @@ class Workspace(NamedTuple):
     mixed: Array  # (N, D)
     query: Array  # (R, N)
     key: Array  # (R, N)
-    factor: Array  # (N, R)
     total: Array  # (R, D)
-    weight: Array  # (R,)
+    mixing: Array  # (D, R)
+    weight: Array  # (1, R)
     sector_total: Array  # (G, D)
     sector_count: Array  # (G,)
     hidden: Array  # (D, N)
@@ -70,16 +76,21 @@ class Workspace(NamedTuple):
 
 
 def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Workspace:
-    """Allocate the scratch memory of a step."""
-    N = n_instruments
+    """Allocate the scratch memory of a step, N rounded up to `LANES`."""
+    N = -(-n_instruments // LANES) * LANES
     D, bands = weights.inward.shape
-    S, R = weights.A.shape[1], weights.query.shape[0]
+    S, R = weights.B.shape[0], weights.query.shape[0]
+    F = weights.threshold.shape[1]
+    levels = weights.threshold.shape[0]
 
     def empty(*shape: int) -> Array:
         return np.zeros(shape, np.float32)
 
     return Workspace(
+        haar=empty(2**levels - 1, F, N),
+        h=empty(D, S, N),
         live=empty(N),
+        decay=empty(N),
         fresh=empty(N),
         bands=empty(bands, N),
         u=empty(D, N),
@@ -91,9 +102,9 @@ def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Wor
         mixed=empty(N, D),
         query=empty(R, N),
         key=empty(R, N),
-        factor=empty(N, R),
         total=empty(R, D),
-        weight=empty(R),
+        mixing=empty(D, R),
+        weight=empty(1, R),
         sector_total=empty(n_sectors, D),
         sector_count=empty(n_sectors),
         hidden=empty(D, N),
@@ -110,31 +121,29 @@ def run_student(
     sector: NDArray[np.int16],
     neighbors: NDArray[np.int32],
     neighbor_weights: Array,
-    haar: Array,
-    h: Array,
     scores: Array,
 ) -> None:
-    """Score a run in order, updating `haar` (2^L - 1, F, N) and `h` (D, S, N) in place.
+    """Score a run in order, updating the workspace's `haar` and `h` in place.
 
-    Shapes of the inputs as in `Snapshots`; scores (T, N) is filled, 0 where absent.
+    Shapes of the inputs as in `Snapshots`; scores (T, N) is filled, 0 where absent. In the workspace N is
+    padded with rows that stay absent.
     """
     N = mask.shape[1]
-    D = h.shape[0]
+    D = w.h.shape[0]
     for t in range(mask.shape[0]):
         for n in range(N):
             w.live[n] = ONE if mask[t, n] else ZERO
-        _filter(weights.threshold, features[t], w, haar)
+        _filter(weights.threshold, features[t], w)
         _affine(weights.inward, weights.inward_bias, w.bands, w.u)
         _silu_rows(w.u)
         _affine(weights.delta, weights.delta_bias, w.u, w.delta)
         _linear(weights.B, w.u, w.B)
         _linear(weights.C, w.u, w.C)
-        _scan(weights.A, weights.A_inverse, weights.D, w, h)
+        _scan(weights.A, weights.A_inverse, weights.D, w)
         _transpose(w.parts[:D], w.rows)
         _linear(weights.query, w.parts[:D], w.query)
         _linear(weights.key, w.parts[:D], w.key)
-        _mix_low_rank(w)
-        _transpose(w.mixed, w.parts[D : 2 * D])
+        _mix_low_rank(w, w.parts[D : 2 * D])
         _mix_sectors(sector, w)
         _transpose(w.mixed, w.parts[2 * D : 3 * D])
         _mix_neighbors(neighbors[t], neighbor_weights[t], w)
@@ -147,11 +156,11 @@ def run_student(
 
 
 @kernel
-def _filter(threshold: Array, x: Array, w: Workspace, haar: Array) -> None:
+def _filter(threshold: Array, x: Array, w: Workspace) -> None:
     levels, F = threshold.shape
-    live, fresh = w.live, w.fresh
+    live, fresh, haar = w.live, w.fresh, w.haar
     N = live.shape[0]
-    for n in range(N):
+    for n in range(x.shape[0]):
         for f in range(F):
             w.bands[levels * F + f, n] = x[n, f] if live[n] > ZERO else ZERO
     for level in range(levels):
@@ -162,10 +171,10 @@ def _filter(threshold: Array, x: Array, w: Workspace, haar: Array) -> None:
             oldest = haar[lag - 1, f]
             for n in range(N):
                 fresh[n] = smooth[n]
-                coarse = _HALF * (fresh[n] + oldest[n])
-                d = fresh[n] - coarse
+                smooth[n] = _HALF * (fresh[n] + oldest[n])
+            for n in range(N):
+                d = fresh[n] - smooth[n]
                 detail[n] = d - min(max(d, -limit), limit)
-                smooth[n] = coarse
             for row in range(lag - 1, 2 * lag - 2):
                 older, newer = haar[row, f], haar[row + 1, f]
                 for n in range(N):
@@ -190,20 +199,31 @@ def _affine(weight: Array, bias: Array, x: Array, out: Array) -> None:
 
 @kernel
 def _accumulate(weight: Array, x: Array, out: Array) -> None:
+    # Two outputs by four inputs per pass: fewer loads and stores, the same order of additions for each output.
     O, I = weight.shape
     N = x.shape[1]
-    whole = I - I % 4  # four inputs per pass save three of four loads and stores of `y`
-    for o in range(O):
-        y = out[o]
+    whole = I - I % 4
+    for o in range(0, O - 1, 2):
+        y, z = out[o], out[o + 1]
         for i in range(0, whole, 4):
             a, b, c, d = weight[o, i], weight[o, i + 1], weight[o, i + 2], weight[o, i + 3]
+            e, f, g, h = weight[o + 1, i], weight[o + 1, i + 1], weight[o + 1, i + 2], weight[o + 1, i + 3]
             xa, xb, xc, xd = x[i], x[i + 1], x[i + 2], x[i + 3]
             for n in range(N):
                 y[n] = (((y[n] + a * xa[n]) + b * xb[n]) + c * xc[n]) + d * xd[n]
+                z[n] = (((z[n] + e * xa[n]) + f * xb[n]) + g * xc[n]) + h * xd[n]
         for i in range(whole, I):
-            a, xa = weight[o, i], x[i]
-            for n in range(N):
-                y[n] = y[n] + a * xa[n]
+            _add_scaled(weight[o, i], x[i], y)
+            _add_scaled(weight[o + 1, i], x[i], z)
+    for o in range(O - O % 2, O):
+        for i in range(I):
+            _add_scaled(weight[o, i], x[i], out[o])
+
+
+@kernel
+def _add_scaled(scale: np.float32, x: Array, out: Array) -> None:
+    for n in range(x.shape[0]):
+        out[n] = out[n] + scale * x[n]
 
 
 @kernel
@@ -215,19 +235,32 @@ def _silu_rows(x: Array) -> None:
 
 
 @kernel
-def _scan(A: Array, A_inverse: Array, skip: Array, w: Workspace, h: Array) -> None:
+def _scan(A: Array, A_inverse: Array, skip: Array, w: Workspace) -> None:
+    h = w.h
     D, S, N = h.shape
+    first, decay = w.fresh, w.decay
     for d in range(D):
         delta, u, y = w.delta[d], w.u[d], w.parts[d]
         for n in range(N):
-            delta[n] = softplus(delta[n]) * w.live[n]
+            delta[n] = softplus(delta[n])
+        for n in range(N):
+            delta[n] = delta[n] * w.live[n]
             y[n] = skip[d] * u[n]
         for s in range(S):
-            a, inverse = A[d, s], A_inverse[d, s]
+            inverse = A_inverse[d, s]
             state, B, C = h[d, s], w.B[s], w.C[s]
+            # Three loops of few arrays each: LLVM gives up vectorizing when too many might overlap.
+            if s == 0:
+                a = A[d]
+                for n in range(N):
+                    first[n] = exponential_minus_1(delta[n] * a)
+                    decay[n] = first[n]
+            else:  # exp(z (s + 1)) - 1 from exp(z s) - 1
+                for n in range(N):
+                    decay[n] = decay[n] + (decay[n] + ONE) * first[n]
             for n in range(N):
-                decay = exponential_minus_1(delta[n] * a)
-                state[n] = (decay + ONE) * state[n] + decay * inverse * B[n] * u[n]
+                state[n] = state[n] + decay[n] * (state[n] + inverse * B[n] * u[n])
+            for n in range(N):
                 y[n] = y[n] + C[n] * state[n]
 
 
@@ -239,43 +272,50 @@ def _transpose(x: Array, out: Array) -> None:
 
 
 @kernel
-def _feature_map(x: Array, out: Array) -> None:
+def _feature_map(x: Array) -> None:
     for r in range(x.shape[0]):
         row = x[r]
         for n in range(row.shape[0]):
-            row[n] = max(row[n], ZERO) + exponential(min(row[n], ZERO))  # elu + 1
-    _transpose(x, out)
+            row[n] = max(row[n], ZERO) + ONE / (ONE - min(row[n], ZERO))
 
 
 @kernel
-def _mix_low_rank(w: Workspace) -> None:
+def _mix_low_rank(w: Workspace, out: Array) -> None:
     N, D = w.rows.shape
-    R = w.weight.shape[0]
-    _feature_map(w.key, w.factor)
+    R = w.query.shape[0]
+    _feature_map(w.key)
+    _feature_map(w.query)
     w.total[:] = ZERO
     w.weight[:] = ZERO
+    for r in range(R):
+        key, total = w.key[r], w.total[r]
+        for n in range(N):
+            key[n] = key[n] * w.live[n]
+        for n in range(0, N, 4):
+            a, b, c, d = key[n], key[n + 1], key[n + 2], key[n + 3]
+            ya, yb, yc, yd = w.rows[n], w.rows[n + 1], w.rows[n + 2], w.rows[n + 3]
+            for i in range(D):
+                total[i] = (((total[i] + a * ya[i]) + b * yb[i]) + c * yc[i]) + d * yd[i]
     for n in range(N):
         for r in range(R):
-            k = w.factor[n, r] * w.live[n]
-            w.weight[r] += k
-            for d in range(D):
-                w.total[r, d] += k * w.rows[n, d]
-    _feature_map(w.query, w.factor)
+            w.weight[0, r] += w.key[r, n]
+    norm = w.fresh
+    norm[:] = _EPSILON
+    for r in range(R):
+        _add_scaled(w.weight[0, r], w.query[r], norm)
     for n in range(N):
-        norm = ZERO
-        for r in range(R):
-            norm += w.factor[n, r] * w.weight[r]
-        norm = ONE / (norm + _EPSILON)
-        w.mixed[n] = ZERO
-        for r in range(R):
-            q = w.factor[n, r] * norm
-            for d in range(D):
-                w.mixed[n, d] += q * w.total[r, d]
+        norm[n] = ONE / norm[n]
+    _transpose(w.total, w.mixing)
+    _linear(w.mixing, w.query, out)
+    for i in range(D):
+        row = out[i]
+        for n in range(N):
+            row[n] = row[n] * norm[n]
 
 
 @kernel
 def _mix_sectors(sector: NDArray[np.int16], w: Workspace) -> None:
-    N, D = w.rows.shape
+    N, D = len(sector), w.rows.shape[1]
     w.sector_total[:] = ZERO
     w.sector_count[:] = ZERO
     for n in range(N):
@@ -295,17 +335,34 @@ def _mix_sectors(sector: NDArray[np.int16], w: Workspace) -> None:
 
 
 @kernel
+def _neighbor_weight(j: int, weight: np.float32, live: Array) -> np.float32:
+    return max(weight, ZERO) * live[j] if j >= 0 else ZERO
+
+
+@kernel
 def _mix_neighbors(neighbors: NDArray[np.int32], weights: Array, w: Workspace) -> None:
-    N, D = w.rows.shape
+    N, K = neighbors.shape
+    D = w.rows.shape[1]
+    whole = K - K % 4
     for n in range(N):
-        w.mixed[n] = ZERO
+        out = w.mixed[n]
+        out[:] = ZERO
         norm = _EPSILON
-        for k in range(neighbors.shape[1]):
+        for k in range(0, whole, 4):
+            ja, jb, jc, jd = neighbors[n, k], neighbors[n, k + 1], neighbors[n, k + 2], neighbors[n, k + 3]
+            a = _neighbor_weight(ja, weights[n, k], w.live)
+            b = _neighbor_weight(jb, weights[n, k + 1], w.live)
+            c = _neighbor_weight(jc, weights[n, k + 2], w.live)
+            d = _neighbor_weight(jd, weights[n, k + 3], w.live)
+            norm = (((norm + a) + b) + c) + d
+            ya, yb, yc, yd = w.rows[max(ja, 0)], w.rows[max(jb, 0)], w.rows[max(jc, 0)], w.rows[max(jd, 0)]
+            for i in range(D):
+                out[i] = (((out[i] + a * ya[i]) + b * yb[i]) + c * yc[i]) + d * yd[i]
+        for k in range(whole, K):
             j = neighbors[n, k]
-            if j >= 0 and w.live[j] > ZERO and weights[n, k] > ZERO:
-                norm += weights[n, k]
-                for d in range(D):
-                    w.mixed[n, d] += weights[n, k] * w.rows[j, d]
+            a = _neighbor_weight(j, weights[n, k], w.live)
+            norm += a
+            _add_scaled(a, w.rows[max(j, 0)], out)
         norm = ONE / norm
-        for d in range(D):
-            w.mixed[n, d] *= norm
+        for i in range(D):
+            out[i] *= norm

@@ -17,11 +17,17 @@ EPSILON = 1e-6
 """Added to denominators; the kernel uses the same."""
 
 
+def positive_map(x: Tensor) -> Tensor:
+    """phi of `LowRankMixer`."""
+    return x.clamp_min(0) + 1 / (1 - x.clamp_max(0))
+
+
 class LowRankMixer(nn.Module):
     """Row-normalized mixing with the data-dependent rank-R graph phi(Q) phi(K)^T.
 
-    m_i = phi(q_i) . sum_j phi(k_j) y_j / (phi(q_i) . sum_j phi(k_j)), phi = elu + 1
-    (Katharopoulos et al. 2020, arXiv 2006.16236), never forming the (N, N) graph.
+    m_i = phi(q_i) . sum_j phi(k_j) y_j / (phi(q_i) . sum_j phi(k_j)), never forming the (N, N) graph
+    (Katharopoulos et al. 2020, arXiv 2006.16236). phi(x) = 1 + x above 0 and 1 / (1 - x) below: their
+    elu + 1 without the exponential.
     """
 
     def __init__(self, width: int, rank: int) -> None:
@@ -31,8 +37,8 @@ class LowRankMixer(nn.Module):
 
     def forward(self, y: Tensor, mask: Tensor) -> Tensor:
         """Mix y (T, N, D) over the present instruments, mask (T, N)."""
-        q = functional.elu(self.query(y)) + 1  # (T, N, R)
-        k = (functional.elu(self.key(y)) + 1) * mask[..., None]
+        q = positive_map(self.query(y))  # (T, N, R)
+        k = positive_map(self.key(y)) * mask[..., None]
         total = k.transpose(1, 2) @ y  # (T, R, D)
         weight = k.sum(1)[..., None]  # (T, R, 1)
         return (q @ total) / (q @ weight + EPSILON)

@@ -64,18 +64,30 @@ class SelectiveSSM(nn.Module):
         D of input and output.
     state_size
         S per channel.
+    tied
+        Give a channel's S states the rates a, 2 a, ..., S a with one learned a, instead of S learned ones.
     delta_range
         delta's bias is drawn log-uniformly from here: time constants from a few windows to many.
     """
 
-    def __init__(self, width: int, state_size: int, delta_range: tuple[float, float] = (0.02, 0.5)) -> None:
+    def __init__(
+        self,
+        width: int,
+        state_size: int,
+        *,
+        tied: bool = False,
+        delta_range: tuple[float, float] = (0.02, 0.5),
+    ) -> None:
         super().__init__()
         self.width = width
         self.state_size = state_size
+        self.rates: Tensor
         self.delta = nn.Linear(width, width)
         self.B = nn.Linear(width, state_size, bias=False)
         self.C = nn.Linear(width, state_size, bias=False)
-        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, state_size + 1)).repeat(width, 1))
+        rates = torch.arange(1.0, state_size + 1)
+        self.register_buffer("rates", rates if tied else torch.ones(1), persistent=False)
+        self.A_log = nn.Parameter(torch.log(torch.ones(1) if tied else rates).repeat(width, 1))
         self.D = nn.Parameter(torch.ones(width))
         low, high = (math.log(v) for v in delta_range)
         with torch.no_grad():
@@ -86,7 +98,8 @@ class SelectiveSSM(nn.Module):
     def forward(self, u: Tensor, mask: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Run over u (T, N, D) from h (N, D, S); mask (T, N) bool freezes the absent."""
         delta = functional.softplus(self.delta(u)) * mask[..., None]
-        return selective_scan(u, delta, -torch.exp(self.A_log), self.B(u), self.C(u), self.D, h)
+        A = -torch.exp(self.A_log) * self.rates
+        return selective_scan(u, delta, A, self.B(u), self.C(u), self.D, h)
 
     def step(self, u: Tensor, mask: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Run over one window: u (N, D), mask (N,)."""

@@ -30,7 +30,7 @@ class Student(nn.Module):
         D = config.width
         self.wavelets = CausalHaarBank(config.n_features, config.wavelet_levels, config.threshold)
         self.inward = nn.Linear(self.wavelets.n_bands, D)
-        self.ssm = SelectiveSSM(D, config.state_size)
+        self.ssm = SelectiveSSM(D, config.state_size, tied=True)
         parts = 1
         if config.graph:
             self.mixer = LowRankMixer(D, config.rank)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cs3g_model.config import StudentConfig
 from cs3g_model.errors import ArtifactFormatError, ShapeError
-from cs3g_model.kernel import StudentWeights, Workspace, allocate, run_student
+from cs3g_model.kernel import LANES, StudentWeights, Workspace, allocate, run_student
 from cs3g_model.protocol import Role
 from cs3g_model.shapes import check_shape, check_snapshots
 from cs3g_model.snapshots import Snapshots
@@ -49,7 +49,7 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
 
     learned = config.threshold == "learned" and L > 0
     threshold = take("wavelets.threshold", L, F).clip(min=0) if learned else np.zeros((L, F), np.float32)
-    A = -np.exp(take("ssm.A_log", D, S))
+    A = -np.exp(take("ssm.A_log", D, 1))
     parts = 1 + int(config.graph) + 2 * int(config.relations)
     hidden = take("hidden.weight", D, parts * D)
     columns = [0, *([1] if config.graph else []), *([2, 3] if config.relations else [])]
@@ -62,8 +62,8 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         inward_bias=take("inward.bias", D),
         delta=take("ssm.delta.weight", D, D),
         delta_bias=take("ssm.delta.bias", D),
-        A=A,
-        A_inverse=np.float32(1) / A,
+        A=A[:, 0],
+        A_inverse=np.float32(1) / (A * np.arange(1, S + 1, dtype=np.float32)),
         B=take("ssm.B.weight", S, D),
         C=take("ssm.C.weight", S, D),
         D=take("ssm.D", D),
@@ -137,25 +137,26 @@ class StudentRuntime:
         if snapshots.neighbors.size and snapshots.neighbors.max() >= N:
             raise ShapeError(f"`neighbors` must be < N (={N}), was {snapshots.neighbors.max()}")
         n_sectors = max(int(snapshots.sector.max(initial=-1)) + 1, 1)
-        haar = np.array(state.arrays["haar"], np.float32, order="C")
-        h = np.array(state.arrays["ssm"], np.float32, order="C")
+        w = self._scratch(N, n_sectors)
+        w.haar[..., :N] = state.arrays["haar"]
+        w.h[..., :N] = state.arrays["ssm"]
         scores = np.empty((T, N), np.float32)
         run_student(
             self._weights,
-            self._scratch(N, n_sectors),
+            w,
             np.ascontiguousarray(snapshots.features),
             np.ascontiguousarray(snapshots.mask),
             np.ascontiguousarray(snapshots.sector),
             np.ascontiguousarray(snapshots.neighbors),
             np.ascontiguousarray(snapshots.neighbor_weights),
-            haar,
-            h,
             scores,
         )
-        return scores, HiddenState({"haar": haar, "ssm": h}, self.model_id)
+        arrays = {"haar": w.haar[..., :N].copy(), "ssm": w.h[..., :N].copy()}
+        return scores, HiddenState(arrays, self.model_id)
 
     def _scratch(self, n_instruments: int, n_sectors: int) -> Workspace:
         w = self._workspace
-        if w is None or w.live.shape[0] != n_instruments or w.sector_count.shape[0] < n_sectors:
+        padded = -(-n_instruments // LANES) * LANES
+        if w is None or w.live.shape[0] != padded or w.sector_count.shape[0] < n_sectors:
             w = self._workspace = allocate(self._weights, n_instruments, n_sectors)
         return w
