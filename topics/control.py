@@ -5,11 +5,11 @@ Each class names its schema and version; `decode_control` finds the class by the
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from topics.envelope import JSON, MAX_MESSAGE_BYTES, Envelope
+from topics.envelope import JSON, MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, Envelope
 from topics.errors import MessageTooLarge, SchemaError, UnknownVersion
 from topics.types import HEARTBEAT_INSTRUMENT_ID, Mode, Role
 
@@ -155,6 +155,35 @@ class ModelAnnouncement(_Control, frozen=True, kw_only=True):
     detail: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
+class LatestPrediction(_Control, frozen=True, kw_only=True):
+    """One instrument's newest prediction, for a strategy that restarts.
+
+    Attributes
+    ----------
+    rank
+        1 is the highest score among the window's `n_instruments`.
+    warmup
+        The model has seen fewer windows than it needs: do not trade.
+    """
+
+    SCHEMA: ClassVar[str] = "latest-prediction"
+
+    universe: Name
+    role: Role
+    model_id: Identifier
+    instrument_id: InstrumentId
+    symbol: Name
+    ts_close: int
+    score: float
+    rank: Annotated[int, msgspec.Meta(ge=1)]
+    n_instruments: Annotated[int, msgspec.Meta(ge=1)]
+    warmup: bool
+
+    def key(self) -> bytes:
+        """Return the Kafka key: the latest of a universe, role and instrument survives compaction."""
+        return f"{self.universe}/{self.role}/{self.instrument_id}".encode()
+
+
 class Outcome(_Control, frozen=True, kw_only=True):
     """What became of one window's predictions, once the label's horizon has passed.
 
@@ -182,13 +211,17 @@ class Outcome(_Control, frozen=True, kw_only=True):
 
 
 ControlRecord: TypeAlias = (
-    Instrument | EndOfReplay | DeadLetter | JobRequest | JobStatus | ModelAnnouncement | Outcome
+    Instrument
+    | EndOfReplay
+    | DeadLetter
+    | JobRequest
+    | JobStatus
+    | ModelAnnouncement
+    | LatestPrediction
+    | Outcome
 )
 
-CONTROL_TYPES: Final[dict[str, type[ControlRecord]]] = {
-    kind.SCHEMA: kind
-    for kind in (Instrument, EndOfReplay, DeadLetter, JobRequest, JobStatus, ModelAnnouncement, Outcome)
-}
+CONTROL_TYPES: Final[dict[str, type[ControlRecord]]] = {kind.SCHEMA: kind for kind in get_args(ControlRecord)}
 """The record types by their schema's name."""
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -242,8 +275,9 @@ def control_envelope(record: ControlRecord, *, run_id: str, mode: Mode) -> Envel
 
 
 def _decode(schema: str, value: bytes) -> ControlRecord:
-    if len(value) > MAX_MESSAGE_BYTES:
-        raise MessageTooLarge(f"the value has {len(value)} bytes, a message holds {MAX_MESSAGE_BYTES}")
+    limit = MAX_DEAD_LETTER_BYTES if schema == DeadLetter.SCHEMA else MAX_MESSAGE_BYTES
+    if len(value) > limit:
+        raise MessageTooLarge(f"the value has {len(value)} bytes, a {schema!r} message holds {limit}")
     try:
         return _DECODERS[schema].decode(value)
     except msgspec.ValidationError as error:

@@ -30,6 +30,9 @@ ONE_TICK_JSON: Final = "tick"
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """No topic carries larger messages, and no decoder looks at them."""
 
+MAX_DEAD_LETTER_BYTES: Final = 12 * 1024 * 1024
+"""The exception: a dead letter holds up to the largest message in base64, four bytes for three."""
+
 _MAX_HEADER_BYTES: Final = 256
 
 Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from topics.envelope import MAX_MESSAGE_BYTES
+from topics.envelope import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES
 from topics.errors import LiveTopicRefused, SchemaError
 
 PartitionRule = Literal["ticks", "single"]
@@ -17,6 +17,9 @@ Cleanup = Literal["delete", "compact"]
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 KEEP_FOREVER: Final = -1
+
+MAX_REQUEST_BYTES: Final = MAX_DEAD_LETTER_BYTES + 64 * 1024
+"""What producers and consumers must allow for: the largest message and its headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ SPECS: Final = {
         "A run of one model's scores and ranks by window and instrument.", 90 * _DAY_MS,
     ),
     "predictions_latest": TopicSpec(
-        "predictions.latest.v1", "instrument_id", "single", "compact", ("predictions",),
+        "predictions.latest.v1", "universe/role/instrument_id", "single", "compact", ("latest-prediction",),
         "Each instrument's last prediction, for strategies that restart.",
     ),
     "outcomes": TopicSpec(
@@ -105,13 +108,13 @@ SPECS: Final = {
         "Progress and results of training jobs.", 30 * _DAY_MS, 256 * 1024,
     ),
     "models": TopicSpec(
-        "models.v1", "universe and role", "single", "compact", ("model",),
+        "models.v1", "universe/role", "single", "compact", ("model",),
         "The active artifact of each universe and role, and since which window.",
     ),
-    # A dead letter carries its payload in base64, four bytes for three.
     "dead_letters": TopicSpec(
         "dead-letters.v1", "source topic", "single", "delete", ("dead-letter",),
         "What no stage could use: original bytes, cause, source offset.", 30 * _DAY_MS,
+        MAX_DEAD_LETTER_BYTES,
     ),
 }  # fmt: skip
 """The contract's topics by the attribute of `TopicNames` that holds their name."""
