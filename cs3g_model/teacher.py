@@ -1,0 +1,119 @@
+"""S3G, the teacher: wavelets, then blocks of a selective SSM and gated aggregation over an evolving graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cs3g_model.config import TeacherConfig
+from cs3g_model.graph import EvolvingGraph, WeightedSum
+from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
+from cs3g_model.mixing import neighbor_mean, sector_mean
+from cs3g_model.ssm import SelectiveSSM
+from cs3g_model.wavelets import CausalHaarBank
+
+__all__ = ["Teacher"]
+
+
+class TeacherBlock(nn.Module):
+    """y = SSM(silu(W norm(x))); x + drop(P y + sigmoid(G [y, m]) * M m), m the messages that reach a node."""
+
+    def __init__(self, config: TeacherConfig) -> None:
+        super().__init__()
+        D = config.width
+        self.config = config
+        self.norm = nn.LayerNorm(D)
+        self.inward = nn.Linear(D, D)
+        self.ssm = SelectiveSSM(D, config.state_size)
+        self.outward = nn.Linear(D, D)
+        self.dropout = nn.Dropout(config.dropout)
+        channels = 0
+        if config.graph:
+            self.graph = EvolvingGraph(
+                D,
+                heads=config.heads,
+                rank=config.rank,
+                edges=config.edges,
+                state_size=config.graph_state_size,
+                relations=config.relations,
+            )
+            self.values = nn.Linear(D, D, bias=False)
+            self.passing = WeightedSum()
+            channels += 1
+        if config.relations:
+            channels += 2
+        if channels:
+            self.gate = nn.Linear((1 + channels) * D, D)
+            self.messages = nn.Linear(channels * D, D, bias=False)
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state's tensors without their leading N."""
+        shapes: dict[str, tuple[int, ...]] = {"ssm": (self.config.width, self.config.state_size)}
+        if self.config.graph:
+            shapes |= self.graph.state_shapes()
+        return shapes
+
+    def forward(self, z: Tensor, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
+        """Run over z (T, N, D)."""
+        y, h = self.ssm(functional.silu(self.inward(self.norm(z))), x.mask, state["ssm"])
+        after = {"ssm": h}
+        parts = []
+        if self.config.graph:
+            graph, evolved = self.graph(y, x, state)
+            after |= evolved
+            T, N, D = y.shape
+            H = self.config.heads
+            v = self.values(y).view(T, N, H, D // H).transpose(1, 2).reshape(T * H * N, D // H)
+            m = self.passing(v, graph).view(T, H, N, D // H).transpose(1, 2).reshape(T, N, D)
+            parts.append(m)
+        if self.config.relations:
+            parts += [sector_mean(y, x), neighbor_mean(y, x)]
+        out = self.outward(y)
+        if parts:
+            m = torch.cat(parts, dim=-1)
+            out = out + torch.sigmoid(self.gate(torch.cat([y, m], dim=-1))) * self.messages(m)
+        return z + self.dropout(out), after
+
+
+class Teacher(nn.Module):
+    """The teacher as a torch module with two entry points, `forward` over a run and `step`.
+
+    A return head scores; a dispersion head gives the log of the label's scale, for likelihoods and soft targets.
+    """
+
+    def __init__(self, config: TeacherConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wavelets = CausalHaarBank(config.n_features, config.wavelet_levels, config.threshold)
+        self.inward = nn.Linear(self.wavelets.n_bands, config.width)
+        self.blocks = nn.ModuleList(TeacherBlock(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.score = nn.Linear(config.width, 1)
+        self.dispersion = nn.Linear(config.width, 1)
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state's tensors without their leading N."""
+        shapes = self.wavelets.state_shapes()
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, TeacherBlock)
+            shapes |= {f"block{i}.{name}": shape for name, shape in block.state_shapes().items()}
+        return shapes
+
+    def forward(self, x: SnapshotTensors, state: State) -> tuple[ModelOutput, State]:
+        """Score a run from `state`; the scores are 0 where absent."""
+        bands, after = self.wavelets(x.features, x.mask, state)
+        z = self.inward(bands)  # (T, N, D)
+        for i, block in enumerate(self.blocks):
+            prefix = f"block{i}."
+            own = {name.removeprefix(prefix): h for name, h in state.items() if name.startswith(prefix)}
+            z, evolved = block(z, x, own)
+            after |= {prefix + name: h for name, h in evolved.items()}
+        z = self.norm(z)
+        scores = torch.where(x.mask, self.score(z).squeeze(-1), 0.0)
+        return ModelOutput(scores, z, self.dispersion(z).squeeze(-1)), after
+
+    def step(self, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
+        """Score one window, T = 1; scores (N,)."""
+        output, after = self.forward(x, state)
+        return output.scores[0], after
