@@ -1,0 +1,184 @@
+"""The pipeline's settings, frozen; the only reader of the environment (`CS3G_` and a field's name)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cs3g_model.features import FEATURE_SCHEMA_VERSION
+from pipeline.durations import parse_duration
+from pipeline.errors import ConfigError
+from pipeline.graph_config import GraphConfig
+from pipeline.windows import MAX_SIZE_NS
+from topics.specs import TopicNames, is_replay_name, topic_names
+from topics.types import Mode
+
+ENVIRONMENT_PREFIX: Final = "CS3G_"
+
+DurationNs = Annotated[int, BeforeValidator(parse_duration), Field(ge=0, le=MAX_SIZE_NS)]
+"""ns; text such as "250ms" is taken too."""
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+_RESULT_SETTINGS: Final = (
+    "universe",
+    "window_size_ns",
+    "allowed_lateness_ns",
+    "tick_partitions",
+    "neighbors",
+    "correlation_windows",
+    "correlation_stride",
+)
+
+
+class PipelineConfig(BaseSettings):
+    """Everything that a worker is told; make it with `load_config` for errors of one line.
+
+    Attributes
+    ----------
+    bootstrap_servers
+        Addresses of the Kafka brokers, host:port, comma-separated.
+    topic_prefix
+        "" for the live topics; a replay's starts with `replay.<run_id>.`.
+    universe
+        Name of the set of instruments that are ranked together; the Kafka key after the ticks.
+    run_id
+        The replay, or the live session.
+    mode
+        Whether messages belong to the live market or to a replay.
+    window_size_ns
+        Length of the tumbling windows (> 0), aligned to the epoch.
+    allowed_lateness_ns
+        How far a partition's watermark trails its largest ts_event.
+    idle_timeout_ns
+        Live only: after so long without a message a partition's watermark follows the wall clock;
+        0 never. It makes results depend on the wall clock, so prefer heartbeat records.
+    tick_partitions
+        Partitions of the tick topic; an instrument's is its id modulo this.
+    neighbors
+        K, correlated instruments kept for each.
+    correlation_windows
+        Snapshots that the rolling correlation looks back on.
+    correlation_stride
+        Snapshots between two refreshes of the correlation.
+    max_run_bytes
+        Size at which a run of snapshots or predictions is cut into several messages.
+    student_model_id, teacher_model_id
+        Artifacts to score with; None for the shipped student, and for no teacher.
+    models_dir
+        Folder of artifacts besides the shipped ones.
+    broker_security, broker_sasl_mechanism, broker_user, broker_password, broker_ca_file
+        How to log in at the broker.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    bootstrap_servers: Annotated[str, Field(pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$")] = (
+        "127.0.0.1:9092"
+    )
+    topic_prefix: str = ""
+    universe: Identifier = "default"
+    run_id: str = ""
+    mode: Mode = "live"
+    window_size_ns: DurationNs = 1_000_000_000
+    allowed_lateness_ns: DurationNs = 0
+    idle_timeout_ns: DurationNs = 0
+    tick_partitions: Annotated[int, Field(ge=1, le=1024)] = 4
+    neighbors: Annotated[int, Field(ge=0, le=64)] = 8
+    correlation_windows: Annotated[int, Field(ge=2, le=4096)] = 32
+    correlation_stride: Annotated[int, Field(ge=1, le=65536)] = 8
+    max_run_bytes: Annotated[int, Field(ge=1024, le=8 * 1024 * 1024)] = 512 * 1024
+    student_model_id: Identifier | None = None
+    teacher_model_id: Identifier | None = None
+    models_dir: Path | None = None
+    broker_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    broker_user: str | None = None
+    broker_password: SecretStr | None = None
+    broker_ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.window_size_ns == 0:
+            raise ValueError("`window_size_ns` (=0) must be > 0")
+        if (self.mode == "replay") != is_replay_name(self.topic_prefix):
+            raise ValueError(
+                f"`topic_prefix` (={self.topic_prefix!r}) must start with 'replay.<run_id>.' in mode 'replay'"
+                f" and must not in mode 'live'; `mode` is {self.mode!r}"
+            )
+        if self.mode == "replay" and self.idle_timeout_ns:
+            raise ValueError(
+                "`idle_timeout_ns` must be 0 in mode 'replay': its results depend on the wall clock"
+            )
+        if self.broker_security.startswith("SASL") and not (self.broker_user and self.broker_password):
+            raise ValueError(
+                "`broker_user` and `broker_password` must be set"
+                f" when `broker_security` is {self.broker_security!r}"
+            )
+        return self
+
+    @property
+    def topics(self) -> TopicNames:
+        """Full names of the topics."""
+        return topic_names(self.topic_prefix)
+
+    @property
+    def graph(self) -> GraphConfig:
+        """What the graph stage needs to know."""
+        return GraphConfig(
+            universe=self.universe,
+            size_ns=self.window_size_ns,
+            neighbors=self.neighbors,
+            correlation_windows=self.correlation_windows,
+            correlation_stride=self.correlation_stride,
+        )
+
+    def config_hash(self) -> str:
+        """Return 16 hexadecimal digits of everything that can change a result, and of nothing else.
+
+        Addresses, credentials, the run and the size of messages cannot.
+        """
+        settings: dict[str, Any] = {name: getattr(self, name) for name in _RESULT_SETTINGS}
+        settings["feature_schema_version"] = FEATURE_SCHEMA_VERSION
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_config(**settings: Any) -> PipelineConfig:
+    """Read the environment, let arguments override it, and validate.
+
+    Parameters
+    ----------
+    **settings
+        Fields of `PipelineConfig`; those that are None are left to the environment and the defaults.
+
+    Raises
+    ------
+    ConfigError
+        A setting breaks its rule, or is none.
+    """
+    try:
+        return PipelineConfig(**{name: value for name, value in settings.items() if value is not None})
+    except ValidationError as error:
+        raise _config_error(error) from error
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    setting = str(first["loc"][0]) if first["loc"] else ""
+    rule = first["msg"].removeprefix("Value error, ")
+    if not setting:
+        return ConfigError(rule)
+    field = PipelineConfig.model_fields.get(setting)
+    secret = field is not None and field.annotation == (SecretStr | None)
+    shown = "" if secret else f" (={first.get('input')!r})"
+    return ConfigError(
+        f"`{setting}`{shown}: {rule}; it is set by argument or by {ENVIRONMENT_PREFIX}{setting.upper()}",
+        setting=setting,
+    )
