@@ -1,0 +1,92 @@
+"""Merge time-ordered sources into one stream, ordered by (clock, source, position in the source).
+
+The order is total and a function of the records alone: equal to a stable sort of the concatenated sources,
+whatever the sizes of their chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topics.types import RecordArray
+
+
+@dataclass(slots=True)
+class _Head:
+    """What is loaded of one source and not yet merged. Mutated by `merge_chunks`."""
+
+    chunks: Iterator[RecordArray]
+    records: RecordArray
+    clock: NDArray[np.uint64]
+
+    @property
+    def last(self) -> int:
+        return int(self.clock[-1])
+
+
+def merge_chunks(streams: Sequence[Iterator[RecordArray]], clock: str) -> Iterator[RecordArray]:
+    """Yield the records of all streams in the order of (clock, stream, position).
+
+    Holds one chunk of every stream.
+
+    Parameters
+    ----------
+    streams
+        Chunks of records of one dtype, each stream ascending in `clock`; chunks may be empty.
+    clock
+        Name of the uint64 field that orders.
+    """
+    if len(streams) == 1:
+        yield from streams[0]
+        return
+    heads = [head for head in (_load(stream, clock) for stream in streams) if head is not None]
+    while len(heads) > 1:
+        # Up to the end of the chunk that ends first everything is loaded. Ties go to the earlier stream, so
+        # a later stream's records of that very time must wait: the earlier one may have more of them.
+        limit, first = min((head.last, index) for index, head in enumerate(heads))
+        pieces = []
+        exhausted = False
+        for index, head in enumerate(heads):
+            if index == first:
+                cut = len(head.records)
+            else:
+                cut = int(np.searchsorted(head.clock, limit, side="right" if index < first else "left"))
+            if not cut:
+                continue
+            pieces.append((head.records[:cut], head.clock[:cut]))
+            if cut < len(head.records):
+                head.records, head.clock = head.records[cut:], head.clock[cut:]
+                continue
+            following = _load(head.chunks, clock)
+            if following is None:
+                head.records = head.records[:0]
+                exhausted = True
+            else:
+                head.records, head.clock = following.records, following.clock
+        yield _merged(pieces)
+        if exhausted:
+            heads = [head for head in heads if len(head.records)]
+    for head in heads:
+        yield head.records
+        yield from head.chunks
+
+
+def _load(chunks: Iterator[RecordArray], clock: str) -> _Head | None:
+    for records in chunks:
+        if len(records):
+            # Contiguous, because it is searched and sorted.
+            return _Head(chunks, records, np.ascontiguousarray(records[clock]))
+    return None
+
+
+def _merged(pieces: list[tuple[RecordArray, NDArray[np.uint64]]]) -> RecordArray:
+    if len(pieces) == 1:
+        return pieces[0][0]
+    times = np.concatenate([times for _, times in pieces])
+    records: RecordArray = np.concatenate([records for records, _ in pieces])
+    # The pieces are sorted runs in the order of their streams: a stable sort by time alone is the whole key.
+    return records[np.argsort(times, kind="stable")]
