@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -15,6 +16,9 @@ from topics.errors import BrokerUnavailable
 from topics.specs import MAX_REQUEST_BYTES
 
 CONNECT_TIMEOUT_S: Final = 5.0
+_FETCH_MS: Final = 200
+
+_AIOKAFKA_LOG: Final = logging.getLogger("aiokafka")
 
 
 async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
@@ -25,6 +29,9 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
     BrokerUnavailable
         Nobody answers at `bootstrap` as a Kafka broker within `timeout_s`.
     """
+    # The exception below says all that aiokafka would log about the same failure.
+    silence = _Silence()
+    _AIOKAFKA_LOG.addFilter(silence)
     try:
         async with asyncio.timeout(timeout_s):
             await client.start()
@@ -34,6 +41,8 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
             f"no Kafka broker answers at {bootstrap!r} within {timeout_s:g} s; is it running,"
             " and is the address right? `cs3g broker start` runs one for development"
         ) from error
+    finally:
+        _AIOKAFKA_LOG.removeFilter(silence)
 
 
 async def stop_client(client: Any) -> None:
@@ -108,6 +117,18 @@ async def producer_client(
         await client.stop()
 
 
+async def read_to_end(
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
+) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+    """Yield what is on some assigned partitions up to their ends as they are at the call."""
+    ends = await consumer.end_offsets(partitions)
+    while behind := [part for part in partitions if await consumer.position(part) < ends[part]]:
+        fetched = await consumer.getmany(*behind, timeout_ms=_FETCH_MS)
+        for records in fetched.values():
+            for record in records:
+                yield record
+
+
 def check_bootstrap(bootstrap: str) -> None:
     """Refuse what is not a comma-separated list of host:port.
 
@@ -122,3 +143,8 @@ def check_bootstrap(bootstrap: str) -> None:
             raise BrokerUnavailable(
                 f"broker address {bootstrap!r} must be host:port, or several with commas between"
             )
+
+
+class _Silence(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Unable connect to")

@@ -11,7 +11,8 @@ TopicError
 │   ├── BrokerStartFailed               the embedded broker ended or never answered
 │   ├── PortInUse (OSError)             another process listens on the port
 │   └── TopicMismatch                   a topic exists with other settings than the contract's
-└── BacklogStalled (TimeoutError)       a consumer group makes no progress
+├── BacklogStalled (TimeoutError)       a consumer group makes no progress
+└── BacklogLost (RuntimeError)          the broker deleted messages before a group consumed them
 """
 
 from __future__ import annotations
@@ -73,3 +74,7 @@ class TopicMismatch(BrokerError):
 
 class BacklogStalled(TopicError, TimeoutError):
     """A consumer group makes no progress on its backlog."""
+
+
+class BacklogLost(TopicError, RuntimeError):
+    """The broker deleted messages before a consumer group consumed them."""

@@ -73,20 +73,32 @@ async def group_lag(
         A topic does not exist.
     """
     async with admin_client(bootstrap, timeout_s) as admin, reader_client(bootstrap, timeout_s) as reader:
-        return await lag_of(admin, reader, group_id, topics)
+        return await lag_of(admin, reader, group_id, await partitions_of(admin, topics))
 
 
-async def lag_of(
-    admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, group_id: str, topics: Iterable[str]
-) -> list[PartitionLag]:
-    """Return what `group_lag` returns, over open connections."""
+async def partitions_of(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> list[TopicPartition]:
+    """Return every partition of some topics, in order.
+
+    Raises
+    ------
+    BrokerError
+        A topic does not exist.
+    """
     wanted = set(topics)
     found = {topic["topic"]: topic for topic in await admin.describe_topics()}
     if missing := wanted - found.keys():
-        raise BrokerError(f"topics {sorted(missing)} do not exist on the broker; create them first")
-    partitions = sorted(
+        raise BrokerError(
+            f"topics {sorted(missing)} do not exist on the broker; `cs3g topics create` makes them"
+        )
+    return sorted(
         TopicPartition(name, part["partition"]) for name in wanted for part in found[name]["partitions"]
     )
+
+
+async def lag_of(
+    admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, group_id: str, partitions: list[TopicPartition]
+) -> list[PartitionLag]:
+    """Return where a group stands on some partitions, over open connections."""
     coordinator = await _coordinator(admin, group_id)
     committed = await admin.list_consumer_group_offsets(
         group_id, group_coordinator_id=coordinator, partitions=partitions

@@ -30,7 +30,9 @@ class _Named(msgspec.Struct, frozen=True):
     schema: str
 
 
-class _TradeTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TradeTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A trade; `side` is the aggressor: B bought, A sold, N unknown."""
+
     schema: Literal["trades"]
     instrument_id: InstrumentId
     ts_event: Nanos
@@ -41,8 +43,10 @@ class _TradeTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     sequence: Size = 0
 
 
-class _QuoteTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    schema: str
+class QuoteTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A best bid and ask, a missing side left out; action T is a trade of `price` and `size`."""
+
+    schema: Literal["mbp-1", "tbbo", "bbo-1s", "bbo-1m"]
     instrument_id: InstrumentId
     ts_event: Nanos
     bid_price: Decimal | None = None
@@ -57,8 +61,10 @@ class _QuoteTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     sequence: Size = 0
 
 
-class _BarTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    schema: str
+class BarTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bar; `ts_event` is its START."""
+
+    schema: Literal["ohlcv-1s", "ohlcv-1m", "ohlcv-1h", "ohlcv-1d"]
     instrument_id: InstrumentId
     ts_event: Nanos
     open: Decimal
@@ -68,10 +74,13 @@ class _BarTick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     volume: Volume = 0
 
 
+JSON_TICK_TYPES: Final = (TradeTick, QuoteTick, BarTick)
+"""The bodies that a one-tick message may have; `schema` tells them apart."""
+
 _NAMED: Final = msgspec.json.Decoder(_Named)
-_TRADE: Final = msgspec.json.Decoder(_TradeTick)
-_QUOTE: Final = msgspec.json.Decoder(_QuoteTick)
-_BAR: Final = msgspec.json.Decoder(_BarTick)
+_TRADE: Final = msgspec.json.Decoder(TradeTick)
+_QUOTE: Final = msgspec.json.Decoder(QuoteTick)
+_BAR: Final = msgspec.json.Decoder(BarTick)
 
 
 def decode_json_tick(value: bytes) -> TickRun:
@@ -191,7 +200,7 @@ def price_text(nanos: int) -> str:
     return f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
 
 
-def _trade(tick: _TradeTick) -> TickRun:
+def _trade(tick: TradeTick) -> TickRun:
     return tick_builders.trades(
         instrument_id=tick.instrument_id,
         ts_event=tick.ts_event,
@@ -203,7 +212,7 @@ def _trade(tick: _TradeTick) -> TickRun:
     )
 
 
-def _quote(tick: _QuoteTick) -> TickRun:
+def _quote(tick: QuoteTick) -> TickRun:
     return tick_builders.quotes(
         instrument_id=tick.instrument_id,
         ts_event=tick.ts_event,
@@ -221,7 +230,7 @@ def _quote(tick: _QuoteTick) -> TickRun:
     )
 
 
-def _bar(tick: _BarTick) -> TickRun:
+def _bar(tick: BarTick) -> TickRun:
     return tick_builders.bars(
         instrument_id=tick.instrument_id,
         ts_event=tick.ts_event,
