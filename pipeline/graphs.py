@@ -1,0 +1,162 @@
+"""Closed windows to graph snapshots: features, mask, closes and correlated neighbors at every ts_close.
+
+Runs of hundreds of windows are handled by arrays and kernels that fold, so where a run is cut or a worker
+restarted changes no bit for any instrument: a run that ends later may only hold more rows, of instruments
+that come later, and those are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from cs3g_model.features import (
+    COLUMN_NAMES,
+    FEATURE_NAMES,
+    WindowColumns,
+    last_close_before,
+    normalize,
+    raw_features,
+)
+from cs3g_model.snapshots import Snapshots
+from pipeline.correlation import roll_neighbors
+from pipeline.errors import UnknownInstrumentError, WindowRunError
+from pipeline.graph_config import GraphConfig, InstrumentDirectory
+from pipeline.graph_state import GraphState
+from topics.runs import GraphRun
+from topics.types import UNDEF_PRICE, RecordArray, UInt32Array
+
+MAX_CELLS: Final = 2**19
+"""Windows x instruments that are worth one piece of work: some 200 MB of columns and features."""
+
+
+def build_graphs(
+    rows: RecordArray, state: GraphState, directory: InstrumentDirectory, config: GraphConfig
+) -> tuple[GraphRun | None, GraphState]:
+    """Build the snapshots of complete windows. Pure.
+
+    Parameters
+    ----------
+    rows
+        Rows of `WINDOW_ROW_DTYPE` by (ts_close, instrument_id), every instrument of each window, as
+        `WindowBarrier.take` hands them over; windows with ts_close <= state.ts_close are dropped.
+    state
+        Of the windows before.
+    directory
+        Names and sectors.
+    config
+        What determines a snapshot.
+
+    Returns
+    -------
+    The run, None if no window is new, and the state after it.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        An instrument that ticked was never announced.
+    WindowRunError
+        A row holds no possible window.
+    """
+    rows = rows[np.searchsorted(rows["ts_close"], state.ts_close, side="right") :]
+    if not len(rows):
+        return None, state
+    instrument_ids = np.union1d(state.instrument_ids, rows["instrument_id"])
+    symbols = _symbols(instrument_ids, directory)
+    new = state.grown(instrument_ids)
+    columns = _columns(rows, instrument_ids)
+    mask, width = columns.mask, config.neighbors
+    previous = last_close_before(columns.close, mask, new.last_close)
+    try:
+        raw = raw_features(columns, previous, config.size_ns)
+    except ValueError as error:
+        raise WindowRunError(f"rows of closed windows: {error}") from error
+    neighbors = np.empty((*mask.shape, width), np.int32)
+    weights = np.empty((*mask.shape, width), np.float32)
+    roll_neighbors(
+        np.ascontiguousarray(raw[..., FEATURE_NAMES.index("return_close")]),
+        mask & (previous != UNDEF_PRICE),
+        mask,
+        state.seq,
+        config.correlation_stride,
+        new.returns,
+        new.returns_valid,
+        new.neighbors,
+        new.neighbor_weights,
+        neighbors,
+        weights,
+    )
+    run = GraphRun(
+        universe=config.universe,
+        seq=state.seq,
+        size_ns=config.size_ns,
+        instrument_ids=instrument_ids,
+        symbols=symbols,
+        sector=np.array([directory.sectors.get(int(i), -1) for i in instrument_ids], np.int16),
+        ts_close=columns.ts_close,
+        mask=mask,
+        features=normalize(raw, mask),
+        close=np.where(mask, columns.close, UNDEF_PRICE),
+        neighbors=neighbors,
+        neighbor_weights=weights,
+        feature_names=FEATURE_NAMES,
+    )
+    return run, replace(
+        new,
+        ts_close=int(columns.ts_close[-1]),
+        seq=state.seq + len(columns.ts_close),
+        last_close=np.where(mask[-1], columns.close[-1], previous[-1]),
+    )
+
+
+def iter_graphs(
+    rows: RecordArray, state: GraphState, directory: InstrumentDirectory, config: GraphConfig
+) -> Iterator[tuple[GraphRun, GraphState]]:
+    """Build the snapshots of any number of complete windows, in pieces that bound the memory.
+
+    Arguments and errors as in `build_graphs`; each run comes with the state after it.
+    """
+    starts = np.flatnonzero(np.diff(rows["ts_close"], prepend=-1))
+    n_instruments = len(np.union1d(state.instrument_ids, rows["instrument_id"]))
+    step = max(1, MAX_CELLS // max(1, n_instruments))
+    for first in range(0, len(starts), step):
+        end = starts[first + step] if first + step < len(starts) else len(rows)
+        run, state = build_graphs(rows[starts[first] : end], state, directory, config)
+        if run is not None:
+            yield run, state
+
+
+def snapshots_of(run: GraphRun) -> Snapshots:
+    """Return what a model takes of a run, as views."""
+    return Snapshots(
+        features=run.features,
+        mask=run.mask,
+        sector=run.sector,
+        neighbors=run.neighbors,
+        neighbor_weights=run.neighbor_weights,
+    )
+
+
+def _symbols(instrument_ids: UInt32Array, directory: InstrumentDirectory) -> tuple[str, ...]:
+    unknown = tuple(int(i) for i in instrument_ids if int(i) not in directory.symbols)
+    if unknown:
+        raise UnknownInstrumentError(
+            f"instruments {', '.join(map(str, unknown[:5]))} tick but were never announced:"
+            " announce every instrument on the instruments topic before its first tick",
+            instrument_ids=unknown,
+        )
+    return tuple(directory.symbols[int(i)] for i in instrument_ids)
+
+
+def _columns(rows: RecordArray, instrument_ids: UInt32Array) -> WindowColumns:
+    new_window = np.diff(rows["ts_close"], prepend=-1) != 0
+    t = np.cumsum(new_window) - 1
+    n = np.searchsorted(instrument_ids, rows["instrument_id"])
+    columns = WindowColumns.zeros(rows["ts_close"][new_window], len(instrument_ids))
+    columns.mask[t, n] = True
+    for name in COLUMN_NAMES:
+        getattr(columns, name)[t, n] = rows[name]
+    return columns
