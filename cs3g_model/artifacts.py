@@ -251,7 +251,9 @@ def resolve_artifact(id_or_path: str | Path, *folders: Path) -> Path:
         else:
             found = [path for path in _folders(folder) if len(name) >= 4 and path.name.startswith(name)]
         if len(found) > 1:
-            raise ArtifactError(f"{name!r} is ambiguous in {folder}: {', '.join(path.name for path in found)}")
+            raise ArtifactError(
+                f"{name!r} is ambiguous in {folder}: {', '.join(path.name for path in found)}"
+            )
         if found:
             return found[0]
     raise ArtifactNotFoundError(f"no model is called {name!r}: give a folder or an id of `cs3g models list`")

@@ -1,16 +1,16 @@
 """What can go wrong in the model package, as one tree.
 
-    ModelError
-    ├── ConfigError            a configuration breaks a rule               (ValueError)
-    ├── ShapeError             an array has the wrong shape or dtype       (ValueError)
-    ├── TrainingError          the data cannot be trained on, or a loss is not finite (RuntimeError)
-    ├── StateError
-    │   ├── StateDecodeError   bytes that are no hidden state              (ValueError)
-    │   └── StateMismatchError a state of another model or universe        (ValueError)
-    └── ArtifactError
-        ├── ArtifactNotFoundError  no such folder or id                    (FileNotFoundError)
-        ├── ArtifactFormatError    unreadable, unknown or newer format     (ValueError)
-        └── ArtifactTamperedError  bytes differ from their recorded hash   (ValueError)
+ModelError
+├── ConfigError            a configuration breaks a rule               (ValueError)
+├── ShapeError             an array has the wrong shape or dtype       (ValueError)
+├── TrainingError          the data cannot be trained on, or a loss is not finite (RuntimeError)
+├── StateError
+│   ├── StateDecodeError   bytes that are no hidden state              (ValueError)
+│   └── StateMismatchError a state of another model or universe        (ValueError)
+└── ArtifactError
+├── ArtifactNotFoundError  no such folder or id                    (FileNotFoundError)
+├── ArtifactFormatError    unreadable, unknown or newer format     (ValueError)
+└── ArtifactTamperedError  bytes differ from their recorded hash   (ValueError)
 """
 
 from __future__ import annotations

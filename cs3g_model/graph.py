@@ -118,9 +118,7 @@ class EvolvingGraph(nn.Module):
         destination = (torch.arange(N, device=y.device)[:, None] + base).expand_as(kept)[kept]
         return Graph(torch.stack([source, destination]), weight[kept], logits[..., :-1]), after
 
-    def _logits(
-        self, q: Tensor, k: Tensor, index: Tensor, correlation: Tensor, x: SnapshotTensors
-    ) -> Tensor:
+    def _logits(self, q: Tensor, k: Tensor, index: Tensor, correlation: Tensor, x: SnapshotTensors) -> Tensor:
         # The chosen edges' logits again, this time with gradients.
         T, H, N, K = index.shape
         flat = index.reshape(T, H, N * K, 1).expand(-1, -1, -1, self.rank)

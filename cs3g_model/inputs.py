@@ -70,9 +70,7 @@ def snapshot_tensors(snapshots: Snapshots, dtype: torch.dtype = torch.float32) -
     )
 
 
-def initial_tensors(
-    shapes: dict[str, tuple[int, ...]], n: int, dtype: torch.dtype = torch.float32
-) -> State:
+def initial_tensors(shapes: dict[str, tuple[int, ...]], n: int, dtype: torch.dtype = torch.float32) -> State:
     """Return the state of `n` instruments never seen."""
     return {name: torch.zeros((n, *shape), dtype=dtype) for name, shape in shapes.items()}
 
@@ -84,6 +82,4 @@ def arrays_to_state(arrays: dict[str, NDArray[np.float32]]) -> State:
 
 def state_to_arrays(state: State) -> dict[str, NDArray[np.float32]]:
     """Turn N-first tensors into N-last arrays."""
-    return {
-        name: np.ascontiguousarray(np.moveaxis(tensor.numpy(), 0, -1)) for name, tensor in state.items()
-    }
+    return {name: np.ascontiguousarray(np.moveaxis(tensor.numpy(), 0, -1)) for name, tensor in state.items()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cs3g_model.jit import kernel
 from cs3g_model.mixing import EPSILON
-from cs3g_model.vector_math import ONE, ZERO, exponential, exponential_minus_1, silu, softplus
+from cs3g_model.vector_math import ONE, ZERO, exponential_minus_1, silu, softplus
 
 __all__ = ["LANES", "StudentWeights", "Workspace", "allocate", "run_student"]
 
@@ -199,11 +199,11 @@ def _affine(weight: Array, bias: Array, x: Array, out: Array) -> None:
 
 @kernel
 def _accumulate(weight: Array, x: Array, out: Array) -> None:
-    # Two outputs by four inputs per pass: fewer loads and stores, the same order of additions for each output.
-    O, I = weight.shape
+    # Two outputs by four inputs per pass: fewer loads and stores, each output's order unchanged.
+    rows, inputs = weight.shape
     N = x.shape[1]
-    whole = I - I % 4
-    for o in range(0, O - 1, 2):
+    whole = inputs - inputs % 4
+    for o in range(0, rows - 1, 2):
         y, z = out[o], out[o + 1]
         for i in range(0, whole, 4):
             a, b, c, d = weight[o, i], weight[o, i + 1], weight[o, i + 2], weight[o, i + 3]
@@ -212,11 +212,11 @@ def _accumulate(weight: Array, x: Array, out: Array) -> None:
             for n in range(N):
                 y[n] = (((y[n] + a * xa[n]) + b * xb[n]) + c * xc[n]) + d * xd[n]
                 z[n] = (((z[n] + e * xa[n]) + f * xb[n]) + g * xc[n]) + h * xd[n]
-        for i in range(whole, I):
+        for i in range(whole, inputs):
             _add_scaled(weight[o, i], x[i], y)
             _add_scaled(weight[o + 1, i], x[i], z)
-    for o in range(O - O % 2, O):
-        for i in range(I):
+    for o in range(rows - rows % 2, rows):
+        for i in range(inputs):
             _add_scaled(weight[o, i], x[i], out[o])
 
 

@@ -18,7 +18,7 @@ EPSILON = 1e-6
 
 
 def positive_map(x: Tensor) -> Tensor:
-    """phi of `LowRankMixer`."""
+    """Phi of `LowRankMixer`."""
     return x.clamp_min(0) + 1 / (1 - x.clamp_max(0))
 
 

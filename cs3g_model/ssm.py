@@ -19,7 +19,7 @@ __all__ = ["SelectiveSSM", "discretize_zoh", "selective_scan", "selective_scan_r
 
 
 def discretize_zoh(delta: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
-    """Return exp(delta A) and (exp(delta A) - 1) / A, both (..., D, S), for delta (..., D) and A (D, S) < 0."""
+    """Return exp(delta A) and (exp(delta A) - 1) / A, both (..., D, S), of delta (..., D) and A (D, S)."""
     z = delta[..., None] * A
     return torch.exp(z), torch.expm1(z) / A
 

@@ -60,7 +60,8 @@ class HiddenState:
             )
         if self.n_instruments != n_instruments:
             raise StateMismatchError(
-                f"the hidden state holds {self.n_instruments} instruments, the run {n_instruments}: `reindex` it",
+                f"the hidden state holds {self.n_instruments} instruments, the run {n_instruments}: "
+                "`reindex` it",
                 expected=n_instruments,
                 actual=self.n_instruments,
             )
@@ -125,7 +126,9 @@ class HiddenState:
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
         if metadata.get("format") != _FORMAT:
-            raise StateDecodeError(f"hidden state's format must be {_FORMAT!r}, was {metadata.get('format')!r}")
+            raise StateDecodeError(
+                f"hidden state's format must be {_FORMAT!r}, was {metadata.get('format')!r}"
+            )
         sizes = {array.shape[-1] if array.ndim else None for array in arrays.values()}
         if len(sizes) > 1 or None in sizes:
             raise StateDecodeError("the hidden state's arrays do not share their last axis")

@@ -42,7 +42,7 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         try:
             check_shape(name, array.shape, shape)
         except ShapeError as error:
-            raise ArtifactFormatError(f"the student's weights do not fit its configuration: {error}") from error
+            raise ArtifactFormatError(f"the weights do not fit the configuration: {error}") from error
         if not np.isfinite(array).all():
             raise ArtifactFormatError(f"the student's weights {name!r} must be finite")
         return array

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -79,7 +81,7 @@ class TeacherBlock(nn.Module):
 class Teacher(nn.Module):
     """The teacher as a torch module with two entry points, `forward` over a run and `step`.
 
-    A return head scores; a dispersion head gives the log of the label's scale, for likelihoods and soft targets.
+    A return head scores; a dispersion head gives the log of the scale of the target's error.
     """
 
     def __init__(self, config: TeacherConfig) -> None:
@@ -96,8 +98,8 @@ class Teacher(nn.Module):
         """Shapes of the state's tensors without their leading N."""
         shapes = self.wavelets.state_shapes()
         for i, block in enumerate(self.blocks):
-            assert isinstance(block, TeacherBlock)
-            shapes |= {f"block{i}.{name}": shape for name, shape in block.state_shapes().items()}
+            own = cast(TeacherBlock, block).state_shapes()
+            shapes |= {f"block{i}.{name}": shape for name, shape in own.items()}
         return shapes
 
     def forward(self, x: SnapshotTensors, state: State) -> tuple[ModelOutput, State]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -42,9 +42,7 @@ _L11: Final = np.float32(1 / 11)
 _L13: Final = np.float32(1 / 13)
 
 
-@intrinsic
-def _power_of_two(typing_context: Any, n: Any) -> Any:
-    """2^n for an integral float32 n in [-126, 127], by writing the exponent's bits."""
+def _power_of_two_bits(typing_context: Any, n: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         integer = ir.IntType(32)
@@ -52,6 +50,10 @@ def _power_of_two(typing_context: Any, n: Any) -> Any:
         return builder.bitcast(builder.shl(exponent, integer(23)), ir.FloatType())
 
     return types.float32(types.float32), codegen
+
+
+# 2^n of an integral float32 n in [-126, 127], by writing the exponent's bits.
+_power_of_two: Any = intrinsic(_power_of_two_bits)
 
 
 @kernel
@@ -62,7 +64,7 @@ def exponential_minus_1(x: np.float32) -> np.float32:
     r = x - n * _LN2_HIGH
     r = r - n * _LN2_LOW
     p = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
-    scale = _power_of_two(n)
+    scale: np.float32 = _power_of_two(n)
     return scale * (p * r * r + r) + (scale - ONE)
 
 
@@ -74,7 +76,7 @@ def exponential(x: np.float32) -> np.float32:
 
 @kernel
 def silu(x: np.float32) -> np.float32:
-    """x / (1 + exp(-x))."""
+    """X / (1 + exp(-x))."""
     return x / (ONE + exponential(-x))
 
 

@@ -91,7 +91,9 @@ class CausalHaarBank(nn.Module):
         details, buffers = [], []
         for level in range(1, self.levels + 1):
             lag = 2 ** (level - 1)
-            padded = torch.cat([state["haar"][:, lag - 1 : 2 * lag - 1].transpose(0, 1), smooth])  # (lag + T, N, F)
+            padded = torch.cat(
+                [state["haar"][:, lag - 1 : 2 * lag - 1].transpose(0, 1), smooth]
+            )  # (lag + T, N, F)
             rows = count[None, :] + torch.arange(lag, device=x.device)[:, None]  # (lag, N)
             buffers.append(padded.gather(0, rows[..., None].expand(-1, -1, x.shape[2])))
             coarse = 0.5 * (smooth + padded[:T])

@@ -1,0 +1,129 @@
+"""Cross-sectional metrics of scores: per window first, then averaged over windows.
+
+Conventions: a window's instruments without a score or a label are dropped, never filled; ties share their
+mean rank; a constant score or label gives 0; standard deviations have ddof 1 and ratios are not annualized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from cs3g_model.errors import ShapeError
+
+__all__ = ["Interval", "agreement", "bootstrap_mean", "ic", "information_ratio", "rank_ic"]
+
+FloatArray = NDArray[np.float64]
+AnyFloats = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its percentile confidence limits."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def ic(scores: AnyFloats, labels: AnyFloats, mask: Mask) -> FloatArray:
+    """Compute the information coefficient, Pearson's correlation of scores and labels in each window.
+
+    Parameters
+    ----------
+    scores, labels
+        (T, N); not finite counts as missing.
+    mask
+        (T, N) bool, which instruments count.
+
+    Returns
+    -------
+    (T,) float64; NaN where fewer than two instruments count.
+    """
+    return _per_window(scores, labels, mask, ranked=False)
+
+
+def rank_ic(scores: AnyFloats, labels: AnyFloats, mask: Mask) -> FloatArray:
+    """Compute the rank IC, Spearman's correlation with mean ranks for ties; otherwise as `ic`."""
+    return _per_window(scores, labels, mask, ranked=True)
+
+
+def agreement(student: AnyFloats, teacher: AnyFloats, mask: Mask) -> FloatArray:
+    """Compute the rank correlation of two models' scores in each window; no label enters."""
+    return _per_window(student, teacher, mask, ranked=True)
+
+
+def information_ratio(series: FloatArray) -> float:
+    """Return mean / standard deviation (ddof 1) of a per-window series, 0 if it does not vary."""
+    series = series[np.isfinite(series)]
+    deviation = float(series.std(ddof=1)) if len(series) > 1 else 0.0
+    return float(series.mean()) / deviation if deviation > 0 else 0.0
+
+
+def bootstrap_mean(
+    series: FloatArray, *, block: float = 10.0, draws: int = 2000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Bound the mean of a dependent series by the stationary bootstrap (Politis & Romano 1994).
+
+    Blocks of geometric length with mean `block` start anywhere and wrap around. For two models pass the
+    difference of their series: the pairing removes what is common to both.
+
+    Parameters
+    ----------
+    series
+        (T,) float64; NaNs are dropped.
+    block
+        Mean block length in windows (>= 1).
+    draws
+        Resamples.
+    seed
+        Of the generator.
+    level
+        Of the percentile interval.
+
+    Raises
+    ------
+    ShapeError
+        If nothing is left to average.
+    """
+    series = np.asarray(series, np.float64)
+    series = series[np.isfinite(series)]
+    n = len(series)
+    if not n:
+        raise ShapeError("`series` must hold at least one finite value")
+    generator = np.random.default_rng(seed)
+    index = np.empty((draws, n), np.int64)
+    index[:, 0] = generator.integers(0, n, draws)
+    fresh = generator.random((draws, n)) < 1.0 / block
+    jump = generator.integers(0, n, (draws, n))
+    for i in range(1, n):
+        index[:, i] = np.where(fresh[:, i], jump[:, i], (index[:, i - 1] + 1) % n)
+    means = series[index].mean(axis=1)
+    tail = (1.0 - level) / 2.0
+    return Interval(
+        float(series.mean()), float(np.quantile(means, tail)), float(np.quantile(means, 1.0 - tail))
+    )
+
+
+def _per_window(a: AnyFloats, b: AnyFloats, mask: Mask, *, ranked: bool) -> FloatArray:
+    if a.shape != b.shape or a.shape != mask.shape or a.ndim != 2:
+        raise ShapeError(f"shapes must be one (T, N), were {a.shape}, {b.shape} and {mask.shape}")
+    counts = mask & np.isfinite(a) & np.isfinite(b)
+    out = np.full(len(a), np.nan)
+    for t, here in enumerate(counts):
+        if here.sum() >= 2:
+            x, y = np.asarray(a[t, here], np.float64), np.asarray(b[t, here], np.float64)
+            out[t] = _correlation(rankdata(x), rankdata(y)) if ranked else _correlation(x, y)
+    return out
+
+
+def _correlation(x: FloatArray, y: FloatArray) -> float:
+    if x.min() == x.max() or y.min() == y.max():
+        return 0.0
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / scale if scale > 0 else 0.0

@@ -1,0 +1,249 @@
+"""Fits a teacher or student to labels by truncated backpropagation through time.
+
+The history is cut into chunks. The first epoch visits them in order, the later ones in random order, each
+from the state that the chunk before it left when it was last visited. A running average of the weights is
+validated every epoch and the best one is kept. Single-threaded, so that a seed decides every bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cs3g_model.config import StudentConfig, TargetMode, TeacherConfig, TrainConfig
+from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.errors import TrainingError
+from cs3g_model.inputs import ModelOutput, SnapshotTensors, State, initial_tensors, snapshot_tensors
+from cs3g_model.losses import gaussian_nll, gaussian_rank, pairwise_loss, squared_error, zscore
+from cs3g_model.metrics import rank_ic
+from cs3g_model.student import Student
+from cs3g_model.teacher import Teacher
+from cs3g_model.teacher_runtime import single_thread
+
+__all__ = ["FitResult", "LabelObjective", "Objective", "Progress", "fit", "run_module", "train"]
+
+BURN_IN = 64
+"""Windows that a validation runs before the first it scores; older ones have faded from the state."""
+
+Model = Teacher | Student
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a fit stands, handed to the progress callback after every update."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    valid_rank_ic: float
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """The chosen weights, and how the fit went.
+
+    Attributes
+    ----------
+    tensors
+        Named float32 arrays.
+    losses, valid_rank_ics
+        Mean training loss, and the mean rank IC on the validation windows, of each epoch.
+    best_epoch
+        Index of the epoch whose weights were kept.
+    """
+
+    tensors: dict[str, NDArray[np.float32]]
+    losses: list[float]
+    valid_rank_ics: list[float]
+    best_epoch: int
+
+
+class Objective(Protocol):
+    """What a fit minimizes."""
+
+    def __call__(self, output: ModelOutput, start: int, stop: int, mask: Tensor) -> Tensor:
+        """Return the loss of windows [start, stop), whose labels count where `mask` (T, N) is set."""
+        ...
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Parameters that are trained along and thrown away, such as a hint's regressor."""
+        ...
+
+
+class LabelObjective:
+    """Squared error against standardized labels, with the configuration's extra terms."""
+
+    def __init__(self, labels: NDArray[np.float32], scored: NDArray[np.bool_], config: TrainConfig) -> None:
+        self.config = config
+        self.targets = standardize(labels, scored, config.target)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return none."""
+        return []
+
+    def __call__(self, output: ModelOutput, start: int, stop: int, mask: Tensor) -> Tensor:
+        """Return the loss of windows [start, stop)."""
+        y = self.targets[start:stop]
+        loss = squared_error(output.scores, y, mask)
+        if self.config.pairwise:
+            loss = loss + self.config.pairwise * pairwise_loss(output.scores, y, mask)
+        if self.config.dispersion and output.log_dispersion is not None:
+            loss = loss + self.config.dispersion * gaussian_nll(output.scores, output.log_dispersion, y, mask)
+        return loss
+
+
+def standardize(labels: NDArray[np.float32], scored: NDArray[np.bool_], target: TargetMode) -> Tensor:
+    """Turn returns (T, N) into what the scores are fitted to; 0 where not scored."""
+    mask = torch.tensor(scored)
+    y = torch.tensor(np.where(scored, labels, 0.0), dtype=torch.float32)
+    return zscore(y, mask) if target == "zscore" else gaussian_rank(y, mask)
+
+
+def train(
+    config: TeacherConfig | StudentConfig,
+    data: LabeledSnapshots,
+    settings: TrainConfig,
+    progress: Callable[[Progress], None] | None = None,
+) -> FitResult:
+    """Train a model on labels alone.
+
+    Parameters
+    ----------
+    config
+        Decides the role.
+    data
+        History with labels and splits.
+    settings
+        Of the loop.
+    progress
+        Called after every update.
+
+    Raises
+    ------
+    TrainingError
+        If a loss is not finite.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model: Model = Teacher(config) if isinstance(config, TeacherConfig) else Student(config)
+        objective = LabelObjective(data.labels[: data.train_stop], data.scored(0, data.train_stop), settings)
+        return fit(model, data, settings, objective, progress)
+
+
+def fit(
+    model: Model,
+    data: LabeledSnapshots,
+    settings: TrainConfig,
+    objective: Objective,
+    progress: Callable[[Progress], None] | None = None,
+) -> FitResult:
+    """Minimize an objective; the caller has seeded torch."""
+    with single_thread():
+        return _fit(model, data, settings, objective, progress)
+
+
+def _fit(
+    model: Model,
+    data: LabeledSnapshots,
+    settings: TrainConfig,
+    objective: Objective,
+    progress: Callable[[Progress], None] | None,
+) -> FitResult:
+    generator = np.random.default_rng(settings.seed)
+    x = snapshot_tensors(data.snapshots)
+    scored = torch.tensor(data.scored(0, data.train_stop))
+    starts = list(range(0, data.train_stop - 1, settings.chunk))
+    fresh = initial_tensors(model.state_shapes(), x.mask.shape[1])
+    states: list[State] = [fresh] * (len(starts) + 1)
+    average = copy.deepcopy(model).requires_grad_(False)
+    parameters = [*model.parameters(), *objective.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    total = settings.epochs * len(starts)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=total, pct_start=0.1, final_div_factor=10.0
+    )
+    losses: list[float] = []
+    valid: list[float] = []
+    best, since = -1, time.monotonic()
+    tensors = _tensors(average)
+    for epoch in range(settings.epochs):
+        model.train()
+        order = np.arange(len(starts)) if epoch == 0 else generator.permutation(len(starts))
+        epoch_loss = 0.0
+        for step, i in enumerate(order):
+            start, stop = starts[i], min(starts[i] + settings.chunk, data.train_stop)
+            output, after = model(x.window(start, stop), states[i])
+            loss = objective(output, start, stop, scored[start:stop])
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is {loss.item()} in epoch {epoch}, windows {start} to {stop}: "
+                    "lower `learning_rate`"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
+            optimizer.step()
+            schedule.step()
+            states[i + 1] = {name: h.detach() for name, h in after.items()}
+            done = epoch * len(starts) + step + 1
+            _follow(average, model, min(settings.average, 1 - 1 / (done + 1)))
+            epoch_loss += loss.item() / len(starts)
+            if progress is not None:
+                remaining = (time.monotonic() - since) / done * (total - done)
+                seen = valid[-1] if valid else float("nan")
+                progress(
+                    Progress(epoch, settings.epochs, step + 1, len(starts), loss.item(), seen, remaining)
+                )
+        losses.append(epoch_loss)
+        valid.append(_validate(average, x, data) if data.valid_stop > data.train_stop else -epoch_loss)
+        if best < 0 or valid[-1] > valid[best]:
+            best, tensors = epoch, _tensors(average)
+        elif epoch - best >= settings.patience:
+            break
+    return FitResult(tensors, losses, valid, best)
+
+
+def run_module(model: Model, x: SnapshotTensors, start: int, stop: int) -> ModelOutput:
+    """Run windows [start, stop) after `BURN_IN` earlier ones, in inference mode."""
+    with torch.inference_mode():
+        model.eval()
+        state = initial_tensors(model.state_shapes(), x.mask.shape[1])
+        outputs = []
+        for t in range(max(start - BURN_IN, 0), stop, BURN_IN):
+            output, state = model(x.window(t, min(t + BURN_IN, stop)), state)
+            outputs.append(output)
+        skipped = start - max(start - BURN_IN, 0)
+        dispersions = [o.log_dispersion for o in outputs if o.log_dispersion is not None]
+        return ModelOutput(
+            torch.cat([o.scores for o in outputs])[skipped:],
+            torch.cat([o.hidden for o in outputs])[skipped:],
+            torch.cat(dispersions)[skipped:] if dispersions else None,
+        )
+
+
+def _validate(model: Model, x: SnapshotTensors, data: LabeledSnapshots) -> float:
+    start, stop = data.train_stop, data.valid_stop
+    scores = run_module(model, x, start, stop).scores.numpy()
+    series = rank_ic(scores, data.labels[start:stop], data.scored(start, stop))
+    return float(np.nanmean(series)) if np.isfinite(series).any() else 0.0
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for a, p in zip(average.parameters(), model.parameters(), strict=True):
+        a.lerp_(p, 1 - decay)
+
+
+def _tensors(model: nn.Module) -> dict[str, NDArray[np.float32]]:
+    return {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}
