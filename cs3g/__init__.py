@@ -1,0 +1,1 @@
+"""The `cs3g` command: the one place that sees topics, model, pipeline and replay together."""

@@ -1,0 +1,69 @@
+"""Entry point of the `cs3g` command.
+
+Command modules import only typer and the standard library at their top, so that `--help` stays quick; what they
+need of the packages they import when they run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from cs3g.commands import (
+    broker,
+    demo,
+    distill,
+    doctor,
+    models,
+    predictions,
+    replay,
+    score,
+    topics,
+    train,
+    worker,
+)
+
+app = typer.Typer(
+    name="cs3g",
+    help="Stream market-data ticks through Kafka and Faust into return predictions by a compressed graph SSM.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.command("worker")(worker.worker)
+app.command("replay")(replay.replay)
+app.command("distill")(distill.distill)
+app.command("score")(score.score)
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics.app, name="topics")
+app.add_typer(predictions.app, name="predictions")
+app.add_typer(train.app, name="train")
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command; an error that the user can mend is one line on stderr and exit status 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("cs3g: interrupted", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+    except Exception as error:
+        if "CS3G_DEBUG" in os.environ or not _is_expected(error):
+            raise
+        print(f"cs3g: error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error belongs to one of the packages' trees, which name what the operator can do."""
+    from cs3g_model.errors import ModelError
+    from pipeline.errors import PipelineError
+    from replay.errors import ReplayError
+    from topics.errors import TopicError
+
+    return isinstance(error, (ModelError, PipelineError, ReplayError, TopicError))

@@ -1,0 +1,56 @@
+"""`cs3g worker`: one process of the pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+
+def worker(
+    role: Annotated[
+        Literal["student", "teacher"],
+        typer.Option(help="student: windows, graphs and scores. teacher: scores in the student's shadow."),
+    ] = "student",
+    worker_id: Annotated[
+        str, typer.Option("--id", help="Stable name of this worker; give it again when you restart it.")
+    ] = "1",
+    model: Annotated[str | None, typer.Option(help="Artifact id; default: the shipped model of the role.")] = None,
+    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")] = None,
+    topic_prefix: Annotated[str | None, typer.Option(help="Prefix of all topics, e.g. replay.<run_id>.")] = None,
+    universe: Annotated[str | None, typer.Option(help="Name of the universe.")] = None,
+    window: Annotated[str | None, typer.Option(help="Length of a window: 1s, 250ms, 1m, 1d.")] = None,
+    lateness: Annotated[str | None, typer.Option(help="How far the watermark trails the newest tick.")] = None,
+    partitions: Annotated[int | None, typer.Option(help="Partitions of the tick topic.")] = None,
+    mode: Annotated[Literal["live", "replay"] | None, typer.Option(help="live, or replay.")] = None,
+    replication_factor: Annotated[int, typer.Option(help="Of the checkpoints' changelog topics.")] = 1,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
+) -> None:
+    """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
+
+    Every option can also be set in the environment, as CS3G_ and its name in capitals. Several workers
+    of a role share the partitions.
+
+    Example: cs3g worker --id a --bootstrap-servers 127.0.0.1:9092 --window 1s
+    """
+    from cs3g.models import load_model
+    from cs3g.running import run_worker
+    from pipeline.config import load_config
+
+    config = load_config(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        universe=universe,
+        window_size_ns=window,
+        allowed_lateness_ns=lateness,
+        tick_partitions=partitions,
+        mode=mode,
+    )
+    run_worker(
+        config,
+        role=role,
+        worker_id=worker_id,
+        model=load_model(config, role, model),
+        replication_factor=replication_factor,
+        log_level=log_level,
+    )

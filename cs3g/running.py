@@ -1,0 +1,76 @@
+"""Running a worker's Faust application in this process until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from cs3g_model.protocol import StreamingModel
+from pipeline.config import PipelineConfig
+from pipeline.errors import PipelineError
+from topics.types import Role
+
+
+class WorkerCrashed(PipelineError, RuntimeError):
+    """A stage raised; what it had not acknowledged is delivered again to the next worker."""
+
+
+def run_worker(
+    config: PipelineConfig,
+    *,
+    role: Role,
+    worker_id: str,
+    model: StreamingModel,
+    replication_factor: int = 1,
+    log_level: str = "WARNING",
+) -> None:
+    """Run a worker until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    topics.errors.BrokerUnavailable
+        Nobody answers at the configured address.
+    TopicMismatch
+        The tick topic is missing or has other partitions than configured.
+    WorkerCrashed
+        A stage raised.
+    """
+    import faust
+    import faust.worker
+
+    from pipeline.app import build_app
+
+    asyncio.run(_check_tick_topic(config))
+    logging.basicConfig(
+        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    app = build_app(
+        config, role=role, worker_id=worker_id, model=model, replication_factor=replication_factor
+    )
+    worker = faust.Worker(app, loglevel=log_level, override_logging=False, quiet=True, redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as stop:
+        if stop.code:
+            raise WorkerCrashed(
+                f"worker {worker_id!r} ended with status {stop.code}; its log says why"
+            ) from stop
+
+
+async def _check_tick_topic(config: PipelineConfig) -> None:
+    """Refuse to start on topics that are not there, rather than let the broker make them with its defaults."""
+    from topics.admin import list_topics
+    from topics.errors import TopicMismatch
+
+    name = config.topics.ticks
+    found = {topic.name: topic.partitions for topic in await list_topics(config.bootstrap_servers)}
+    if name not in found:
+        raise TopicMismatch(
+            f"topic {name!r} does not exist at {config.bootstrap_servers!r}: run `cs3g topics create` first"
+        )
+    if found[name] != config.tick_partitions:
+        raise TopicMismatch(
+            f"topic {name!r} has {found[name]} partitions, `tick_partitions` is {config.tick_partitions}:"
+            " set CS3G_TICK_PARTITIONS to what the topic has"
+        )

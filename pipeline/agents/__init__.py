@@ -1,0 +1,1 @@
+"""The Faust shell: each agent decodes, calls the pure core, publishes, checkpoints, acknowledges."""

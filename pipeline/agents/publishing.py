@@ -1,0 +1,58 @@
+"""Sending whole messages from a stage, and waiting until the broker has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from faust.types import EventT, TopicT
+
+from topics.control import DeadLetter
+from topics.envelope import Message
+from topics.messages import control_message
+from topics.types import Mode
+
+MAX_DEAD_LETTER_BYTES: Final = 4 * 1024 * 1024
+"""Half of what a topic takes, since JSON carries the payload in base64."""
+
+
+async def publish(topic: TopicT[Any], messages: Iterable[Message]) -> None:
+    """Send messages in order and return once the broker has acknowledged all of them."""
+    sent = [
+        await topic.send(
+            key=message.key,
+            value=message.value,
+            headers=message.headers,
+            partition=message.partition,
+            timestamp=None if message.timestamp_ms is None else message.timestamp_ms / 1000,
+        )
+        for message in messages
+    ]
+    await asyncio.gather(*sent)
+
+
+def dead_letter(
+    event: EventT[Any],
+    *,
+    cause: str,
+    detail: str,
+    payload: bytes,
+    n_records: int,
+    schema: str = "",
+    mode: Mode = "live",
+    run_id: str = "",
+) -> Message:
+    """Return the dead letter of a message, or of some of its records."""
+    message = event.message
+    record = DeadLetter(
+        cause=cause,
+        source_topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        n_records=n_records,
+        detail=detail,
+        payload=payload[:MAX_DEAD_LETTER_BYTES],
+        schema=schema,
+    )
+    return control_message(record, run_id=run_id, mode=mode, key=message.topic.encode())

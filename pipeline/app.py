@@ -1,0 +1,165 @@
+"""Composition of a worker: Faust application, agents, topics and checkpoints around the pure core."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any, Final
+
+import faust
+from faust.types import TP, StreamT
+
+from cs3g_model.protocol import StreamingModel
+from pipeline.agents.checkpoints import Checkpoints
+from pipeline.agents.directory import Directory
+from pipeline.agents.graphs import GraphsStage
+from pipeline.agents.scoring import ScoringStage
+from pipeline.agents.stage import Stage
+from pipeline.agents.windowing import WindowsStage
+from pipeline.config import PipelineConfig
+from pipeline.names import consumer_group, member_id
+from topics.envelope import MAX_MESSAGE_BYTES
+from topics.types import Role
+
+IDLE_CHECK_S: Final = 0.25
+LATEST_INTERVAL_S: Final = 1.0
+REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
+
+
+def build_app(
+    config: PipelineConfig, *, role: Role, worker_id: str, model: StreamingModel, replication_factor: int = 1
+) -> faust.App:
+    """Return the application of one worker, ready to run.
+
+    Workers of role student make windows, graphs and scores; those of role teacher score the same snapshots in
+    a group of their own. Several workers of a role share its partitions.
+
+    Parameters
+    ----------
+    worker_id
+        Stable name of this worker among those of its role.
+    model
+        What scores; its role must be `role`.
+    replication_factor
+        Of the checkpoints' changelog topics.
+    """
+    app = faust.App(consumer_group(config, role), **_settings(config, role, worker_id, replication_factor))
+    topics = config.topics
+    graphs = _topic(app, topics.graphs)
+    stages: list[Stage] = []
+
+    if role == "student":
+        windows = WindowsStage(
+            app,
+            config,
+            windows_topic=_topic(app, topics.windows),
+            dead_letters_topic=_topic(app, topics.dead_letters),
+        )
+        builder = GraphsStage(
+            app,
+            config,
+            checkpoints=Checkpoints(_table(app, "graphs")),
+            directory=Directory(config),
+            graphs_topic=graphs,
+            dead_letters_topic=_topic(app, topics.dead_letters),
+        )
+        _agent(app, windows, topics.ticks, "windows")
+        _agent(app, builder, topics.windows, "graphs")
+        stages += [windows, builder]
+        _watch_ticks(app, windows, topics.ticks)
+
+    scoring = ScoringStage(
+        app,
+        config,
+        model=model,
+        checkpoints=Checkpoints(_table(app, "scoring")),
+        predictions_topic=_topic(app, topics.predictions),
+        latest_topic=_topic(app, topics.predictions_latest) if role == "student" else None,
+        dead_letters_topic=_topic(app, topics.dead_letters),
+    )
+    _agent(app, scoring, topics.graphs, "scoring")
+    stages.append(scoring)
+    if role == "student":
+        app.timer(LATEST_INTERVAL_S)(scoring.publish_latest)
+
+    async def forget(sender: object, revoked: set[TP], **kwargs: Any) -> None:
+        for stage in stages:
+            await stage.reset()
+
+    app.on_partitions_revoked.connect(forget, weak=False)
+    return app
+
+
+def _watch_ticks(app: faust.App, windows: WindowsStage, ticks_topic: str) -> None:
+    async def assign(sender: object, assigned: set[TP], **kwargs: Any) -> None:
+        windows.assign(tp.partition for tp in assigned if tp.topic == ticks_topic)
+
+    async def close_idle() -> None:
+        await windows.close_idle(time.time_ns())
+
+    app.on_partitions_assigned.connect(assign, weak=False)
+    app.timer(IDLE_CHECK_S)(close_idle)
+
+
+def _agent(app: faust.App, stage: Stage, source: str, name: str) -> None:
+    async def agent(stream: StreamT[Any]) -> None:
+        await stage.consume(stream)
+
+    app.agent(_topic(app, source), name=name, concurrency=1)(agent)
+
+
+def _topic(app: faust.App, name: str) -> faust.TopicT[Any]:
+    return app.topic(
+        name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
+    )
+
+
+def _table(app: faust.App, name: str) -> faust.Table[Any, Any]:
+    # One partition, as the topics of windows and graphs have: a universe is one ordered sequence.
+    return app.Table(name, partitions=1, key_type=bytes, value_type=bytes)
+
+
+def _settings(config: PipelineConfig, role: Role, worker_id: str, replication_factor: int) -> dict[str, Any]:
+    member = member_id(config, role, worker_id)
+    return {
+        "broker": [f"kafka://{address}" for address in config.bootstrap_servers.split(",")],
+        "broker_credentials": _credentials(config),
+        "broker_client_id": member,
+        "consumer_group_instance_id": member,
+        "broker_session_timeout": 10.0,
+        "broker_heartbeat_interval": 1.0,
+        "broker_commit_interval": 0.3,
+        "broker_request_timeout": 60.0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": MAX_MESSAGE_BYTES + REQUEST_OVERHEAD_BYTES,
+        "producer_max_request_size": MAX_MESSAGE_BYTES + REQUEST_OVERHEAD_BYTES,
+        "producer_acks": -1,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "processing_guarantee": "at_least_once",
+        "store": "memory://",
+        "stream_wait_empty": False,
+        "stream_buffer_maxsize": 64,
+        "table_standby_replicas": 0,
+        "topic_replication_factor": replication_factor,
+        "topic_partitions": config.tick_partitions,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+    }
+
+
+def _credentials(config: PipelineConfig) -> faust.types.auth.CredentialsT | None:
+    if config.broker_security == "PLAINTEXT":
+        return None
+    context = None
+    if config.broker_security.endswith("SSL"):
+        context = ssl.create_default_context(cafile=config.broker_ca_file)
+    if config.broker_security == "SSL":
+        return faust.SSLCredentials(context=context)
+    password = config.broker_password
+    return faust.SASLCredentials(
+        username=config.broker_user,
+        password=password.get_secret_value() if password is not None else None,
+        mechanism=config.broker_sasl_mechanism,
+        ssl_context=context,
+    )
