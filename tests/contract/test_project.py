@@ -96,7 +96,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def _read_pins() -> dict[str, str]:
     """Pins by canonical name; anything but `name==version` fails."""
-    pins = {}
+    pins: dict[str, str] = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         if line.startswith("#"):
             continue
