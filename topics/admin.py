@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from topics.connection import CONNECT_TIMEOUT_S, admin_client
 from topics.errors import BrokerError, TopicMismatch
-from topics.specs import KEEP_FOREVER, SPECS, TopicSpec, is_replay_name
+from topics.specs import KEEP_FOREVER, SPECS, TopicSpec, is_replay_name, topic_names
 
 EMBEDDED_RETENTION_BYTES: Final = 20_000_000
 """What the embedded broker keeps of a partition: it holds all its data in memory."""
@@ -58,6 +58,8 @@ async def create_topics(
 
     Raises
     ------
+    SchemaError
+        The prefix would not make topic names.
     BrokerUnavailable
         Nobody answers at `bootstrap`.
     TopicMismatch
@@ -65,6 +67,7 @@ async def create_topics(
     BrokerError
         The broker refused to create a topic.
     """
+    topic_names(prefix)  # refuses a malformed prefix
     if partitions < 1:
         raise BrokerError(f"`partitions` (={partitions}) must be >= 1")
     wanted = {prefix + spec.name: (spec, partitions if spec.partitions == "ticks" else 1) for spec in specs}

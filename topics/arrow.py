@@ -157,12 +157,12 @@ def vector_column(
     if index < 0:
         raise SchemaError(f"column `{name}` is missing or doubled", field_path=name)
     array = batch.column(index)
-    # Lists are equal whatever their item field is named or allows, so nulls are counted separately.
-    if array.type != expected or array.null_count or array.flatten().null_count:
-        raise SchemaError(
-            f"column `{name}` must be {expected} without nulls, was {array.type}", field_path=name
-        )
-    return _writable(array.flatten(), dtype).reshape(shape)
+    if array.type != expected:
+        raise SchemaError(f"column `{name}` must be {expected}, was {array.type}", field_path=name)
+    values = array.values.slice(array.offset * shape[-1], len(array) * shape[-1])
+    if array.null_count or values.null_count:
+        raise SchemaError(f"column `{name}` must not hold nulls", field_path=name)
+    return _writable(values, dtype).reshape(shape)
 
 
 def axis(name: str, values: Sequence[int], dtype: type[ScalarT]) -> NDArray[ScalarT]:

@@ -56,7 +56,7 @@ def start_daemon(
     PortInUse
         Another process listens on the port.
     BrokerStartFailed
-        noida-db is not installed, ended, or does not answer in time.
+        noida-db is not installed, ended, does not answer in time, or the data folder cannot be used.
     """
     running = read_daemon(data_dir)
     if running is not None:
@@ -66,8 +66,8 @@ def start_daemon(
     binary = process.find_binary()
     port = port or process.free_port(host)
     process.require_free_port(host, port)
-    data_dir.mkdir(parents=True, exist_ok=True)
-    child = process.spawn(binary, data_dir.resolve(), host, port, detached=True)
+    data_dir = process.make_data_dir(data_dir)
+    child = process.spawn(binary, data_dir, host, port, detached=True)
     try:
         process.await_answer(host, port, data_dir, start_timeout_s, child.poll)
     except BrokerStartFailed:
@@ -78,7 +78,7 @@ def start_daemon(
         pid=child.pid,
         host=host,
         port=port,
-        data_dir=str(data_dir.resolve()),
+        data_dir=str(data_dir),
         started_ticks=_started_ticks(child.pid),
     )
     _write_state(data_dir, state)

@@ -92,15 +92,16 @@ class EmbeddedBroker:
         PortInUse
             Another process listens on the port.
         BrokerStartFailed
-            noida-db is not installed, ended, or does not answer in time.
+            noida-db is not installed, ended, does not answer in time, or the data folder cannot be used.
         """
         if self._process is not None:
             raise BrokerError(f"the embedded broker already runs at {self.bootstrap}")
         binary = process.find_binary()
         self._port = self._asked_port or process.free_port(self._host)
         process.require_free_port(self._host, self._port)
-        self._data_dir = self._asked_data_dir or Path(tempfile.mkdtemp(prefix="cs3g-broker-"))
-        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._data_dir = process.make_data_dir(
+            self._asked_data_dir or Path(tempfile.mkdtemp(prefix="cs3g-broker-"))
+        )
         self._process = process.spawn(binary, self._data_dir, self._host, self._port, detached=False)
         try:
             process.await_answer(

@@ -76,6 +76,22 @@ def require_free_port(host: str, port: int) -> None:
             ) from error
 
 
+def make_data_dir(data_dir: Path) -> Path:
+    """Return the data folder, absolute, made if it was not there.
+
+    Raises
+    ------
+    BrokerStartFailed
+        It cannot be made or written to.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        log_path(data_dir).open("ab").close()
+    except OSError as error:
+        raise BrokerStartFailed(f"cannot keep a broker's data in {str(data_dir)!r}: {error}") from error
+    return data_dir.resolve()
+
+
 def spawn(binary: Path, data_dir: Path, host: str, port: int, *, detached: bool) -> subprocess.Popen[bytes]:
     """Start the broker with its output in `data_dir`/broker.log.
 

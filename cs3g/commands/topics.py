@@ -84,15 +84,14 @@ def asyncapi(
     """
     from importlib.metadata import version
 
+    from cs3g.files import write_whole
     from topics.asyncapi import asyncapi_document
 
     text = json.dumps(asyncapi_document(version("cs3g")), indent=2) + "\n"
     if out is None:
         typer.echo(text, nl=False)
-        return
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(text)
-    partial.replace(out)
+    else:
+        write_whole(out, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def _print_states(states: list[TopicState], as_json: bool) -> None:
