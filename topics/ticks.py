@@ -50,7 +50,7 @@ TRADES_DTYPE: Final = np.dtype(
 MBP1_DTYPE: Final = np.dtype([*TRADES_DTYPE.descr, *_LEVEL])
 BBO_DTYPE: Final = np.dtype(
     [
-        # On our topics ts_event is ts_recv, the quote's time; Databento's own is the last trade's, or undefined.
+        # On our topics ts_event is the quote's time, ts_recv; Databento's is the last trade's or undefined.
         *_HEADER,
         ("price", "<i8"),  # of the last trade
         ("size", "<u4"),
