@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.opaque import concatenate, take
 from topics.types import RecordArray
 
 
@@ -87,6 +88,6 @@ def _merged(pieces: list[tuple[RecordArray, NDArray[np.uint64]]]) -> RecordArray
     if len(pieces) == 1:
         return pieces[0][0]
     times = np.concatenate([times for _, times in pieces])
-    records: RecordArray = np.concatenate([records for records, _ in pieces])
+    records = concatenate([records for records, _ in pieces])
     # The pieces are sorted runs in the order of their streams: a stable sort by time alone is the whole key.
-    return records[np.argsort(times, kind="stable")]
+    return take(records, np.argsort(times, kind="stable"))

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from replay.errors import InvalidRow, SchemaMismatch
+from replay.opaque import concatenate, take
 from replay.sources.base import Block, Selection, StreamSource, Tally, by_position, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
@@ -85,10 +86,10 @@ def panel_source(
             blocks.append(_block(columns, "ohlcv-1d", known, selection, tally, volume_unit))
         if not blocks:
             return
-        records = np.concatenate([block.records for block in blocks])
+        records = concatenate([block.records for block in blocks])
         rows = np.concatenate([block.first_row + _offsets(block) for block in blocks])
         order = np.lexsort((records["instrument_id"], records["ts_event"]))
-        records = records[order]
+        records = take(records, order)
         twice = (np.diff(records["ts_event"]) == 0) & (np.diff(records["instrument_id"]) == 0)
         if twice.any():
             first = int(twice.argmax()) + 1

@@ -14,13 +14,14 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
+from replay.opaque import take
 from topics.types import Int64Array, RecordArray
 
 Clock = Literal["ts_event", "ts_recv"]
 """Which time of a record orders a replay: the exchange's, or the recorder's."""
 
-CHUNK_ROWS: Final = 65_536
-"""Records a chunk, about 5 MB of the widest schema."""
+CHUNK_ROWS: Final = 32_768
+"""Records a chunk, about 2.6 MB of the widest schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class Block:
     def take(self, positions: Int64Array) -> Block:
         """Return the block with only some of its records."""
         kept = positions if self.kept is None else self.kept[positions]
-        return Block(self.records[positions], self.first_row, kept)
+        return Block(take(self.records, positions), self.first_row, kept)
 
 
 def by_position(symbols: tuple[str, ...]) -> dict[str, int]:

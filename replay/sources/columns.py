@@ -99,12 +99,9 @@ class Columns:
         scaled = values if factor is None else values * factor
         largest = MAX_PRICE / PRICE_SCALE
         self.refuse(name, scaled > largest, scaled, f"must be at most {largest:.0f}")
-        if undefined.any():
-            nanos = np.rint(np.where(undefined, 0.0, scaled) * PRICE_SCALE).astype(np.int64)
-            nanos[undefined] = UNDEF_PRICE
-            return nanos
-        whole: Int64Array = np.rint(scaled * PRICE_SCALE).astype(np.int64)
-        return whole
+        nanos: Int64Array = np.rint(np.where(undefined, 0.0, scaled) * PRICE_SCALE).astype(np.int64)
+        nanos[undefined] = UNDEF_PRICE
+        return nanos
 
     def sizes(self, name: str, *, limit: int, optional: bool = False) -> NDArray[np.uint64]:
         """Return whole numbers in 0..limit as (n,) uint64; null is 0 where `optional`, else refused."""

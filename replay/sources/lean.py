@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from replay.errors import MissingFile, SchemaMismatch
 from replay.sources.base import Selection, StreamSource, Tally
@@ -14,6 +15,8 @@ from replay.sources.lean_files import RESOLUTIONS, LeanFile, file_date, lean_fil
 from replay.sources.lean_ticks import tick_day, trade_day
 from replay.sources.lean_times import day_span_ns
 from topics.types import RecordArray
+
+_FEWEST_ROWS: Final = 4096
 
 _Reader: TypeAlias = Callable[[Tally], Iterator[RecordArray]]
 
@@ -39,6 +42,10 @@ def lean_sources(path: Path, selection: Selection) -> list[StreamSource]:
     for file in files:
         if selection.wants(file.symbol):
             by_symbol[file.symbol].append(file)
+    if by_symbol:
+        # A merge holds a chunk of every symbol: many symbols get small ones.
+        rows = max(_FEWEST_ROWS, selection.chunk_rows // len(by_symbol))
+        selection = replace(selection, chunk_rows=min(rows, selection.chunk_rows))
     sources = []
     for symbol, held in sorted(by_symbol.items()):
         held.sort(key=lambda file: (str(file.date), file.side))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import InvalidRow, UnsortedRows
+from replay.opaque import take
 from replay.sources.base import Block, Clock, Tally, flatnonzero
 from topics.runs import TickRun
 from topics.ticks import tick_schema
@@ -71,7 +72,7 @@ def in_order(blocks: Iterator[Block], clock: Clock, file: Path | str) -> Iterato
     if second is None:
         ticks = first.records[clock]
         if (ticks[1:] < ticks[:-1]).any():
-            yield first.records[np.argsort(ticks, kind="stable")]
+            yield take(first.records, np.argsort(ticks, kind="stable"))
         else:
             yield first.records
         return

@@ -1,0 +1,202 @@
+"""`cs3g replay`: history into Kafka, at any speed."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from replay.config import ReplayConfig
+    from replay.report import ReplayReport
+    from replay.sinks import Sink
+    from replay.sources.base import Source
+
+
+def replay(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files or folders: DBN, Parquet, Arrow, CSV, LEAN zips; or sp500-2009, the installed panel.",
+        ),
+    ],
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="First event time: 2013-10-07, 2013-10-07T09:30-04:00, or ns."),
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Event time to stop before.")] = None,
+    session: Annotated[
+        str | None, typer.Option(help="Only these hours: RTH, or 09:30-16:00@America/New_York.")
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Only these, with commas between.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many ticks.")] = None,
+    speed: Annotated[
+        float, typer.Option(help="0: as fast as possible. 1: as it happened. N: N times as fast.")
+    ] = 0.0,
+    max_gap: Annotated[
+        float | None, typer.Option(help="Never wait longer than so many seconds between two ticks.")
+    ] = None,
+    clock: Annotated[
+        Literal["ts_event", "ts_recv"],
+        typer.Option(help="Order of the merge: the exchange's, or the recorder's."),
+    ] = "ts_event",
+    batch_ticks: Annotated[int, typer.Option(help="Ticks a message.")] = 1000,
+    heartbeat: Annotated[str, typer.Option(help="Event time between heartbeats, 0 for none.")] = "1s",
+    partitions: Annotated[int | None, typer.Option(help="Partitions of the tick topic.")] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the replay; default: from the time of day.")
+    ] = None,
+    universe: Annotated[str | None, typer.Option(help="Name of the universe.")] = None,
+    sectors: Annotated[
+        Path | None, typer.Option(help="Table of symbol, sector, or of symbol_a, symbol_b, relation.")
+    ] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")
+    ] = None,
+    topic_prefix: Annotated[str | None, typer.Option(help="Default: replay.<run id>.")] = None,
+    follow_group: Annotated[
+        str | None, typer.Option(help="Consumer group to wait for, so that it never falls far behind.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of --run-id.")
+    ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not read the input to its end before sending.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, merge and count; send nothing.")] = False,
+    i_know_this_is_live: Annotated[
+        bool, typer.Option("--i-know-this-is-live", help="Write to live topics; needs --confirm-live-topic.")
+    ] = False,
+    confirm_live_topic: Annotated[str | None, typer.Option(help="Full name of that live tick topic.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Replay recorded ticks, bars or panels into Kafka, in event order and to the tick accounted for.
+
+    Example: cs3g replay ticks.parquet quotes/ --symbols AAPL,MSFT --speed 10 --max-gap 5 --run-id morning
+    """
+    import datetime as dt
+
+    from pipeline.config import load_config
+    from pipeline.durations import parse_duration
+    from replay.errors import ConfigError
+    from replay.options import new_run_id, replay_config
+    from replay.sources.open import open_sources
+    from replay.sources.sectors import read_sectors
+
+    if resume and run_id is None:
+        raise ConfigError("--resume needs the --run-id of the interrupted replay")
+    settings = load_config(bootstrap_servers=bootstrap_servers, universe=universe, tick_partitions=partitions)
+    try:
+        heartbeat_ns = parse_duration(heartbeat)
+    except ValueError as error:
+        raise ConfigError(f"--heartbeat: {error}") from error
+    config = replay_config(
+        run_id=run_id or new_run_id(dt.datetime.now(dt.UTC)),
+        universe=settings.universe,
+        partitions=settings.tick_partitions,
+        start=start,
+        end=end,
+        session=session,
+        symbols=symbols,
+        limit=limit,
+        speed=speed,
+        max_gap_s=max_gap,
+        clock=clock,
+        batch_ticks=batch_ticks,
+        heartbeat_ns=heartbeat_ns,
+        check_first=not no_check,
+    )
+    sources = open_sources(paths, config.selection)
+    target = None
+    if not dry_run:
+        target = _Target(
+            settings.bootstrap_servers,
+            topic_prefix,
+            follow_group,
+            resume,
+            i_know_this_is_live,
+            confirm_live_topic,
+        )
+    report = _run(config, sources, None if sectors is None else read_sectors(sectors), target)
+    _print_report(report, as_json)
+    if not report.is_complete:
+        raise typer.Exit(130)
+
+
+class _Target(NamedTuple):
+    """Where the replay goes, unless it is a dry run."""
+
+    bootstrap: str
+    prefix: str | None
+    follow_group: str | None
+    resume: bool
+    allow_live: bool
+    confirm_live_topic: str | None
+
+
+def _run(
+    config: ReplayConfig, sources: list[Source], sectors: dict[str, str] | None, target: _Target | None
+) -> ReplayReport:
+    import asyncio
+    import signal
+
+    from rich.console import Console
+
+    from replay.progress import ReplayProgress
+    from replay.runner import run_replay
+    from replay.sinks import NullSink
+
+    async def run() -> ReplayReport:
+        stop = asyncio.Event()
+        # The first Ctrl-C ends the replay in order; the second one, with the default handler back, at once.
+        loop = asyncio.get_running_loop()
+
+        def end_in_order() -> None:
+            stop.set()
+            loop.remove_signal_handler(signal.SIGINT)
+
+        loop.add_signal_handler(signal.SIGINT, end_in_order)
+        async with AsyncExitStack() as stack:
+            sink = NullSink() if target is None else await _connect(stack, config, target)
+            progress = stack.enter_context(ReplayProgress(Console(stderr=True)))
+            return await run_replay(
+                config, sources, sink, sectors=sectors, on_progress=progress.update, stop=stop
+            )
+
+    return asyncio.run(run())
+
+
+async def _connect(stack: AsyncExitStack, config: ReplayConfig, target: _Target) -> Sink:
+    from replay.kafka_sink import KafkaSink
+    from topics.admin import create_topics
+    from topics.backlog import BacklogGuard
+    from topics.specs import SPECS, is_replay_name, replay_prefix, topic_names
+
+    prefix = replay_prefix(config.run_id) if target.prefix is None else target.prefix
+    if is_replay_name(prefix):
+        specs = (SPECS["instruments"], SPECS["ticks"])
+        await create_topics(target.bootstrap, specs, prefix=prefix, partitions=config.partitions)
+    guard = None
+    if target.follow_group is not None:
+        guard = BacklogGuard(target.bootstrap, target.follow_group, [topic_names(prefix).ticks])
+        await stack.enter_async_context(guard)
+    sink = KafkaSink(
+        target.bootstrap,
+        prefix=prefix,
+        partitions=config.partitions,
+        allow_live=target.allow_live,
+        confirm_live_topic=target.confirm_live_topic,
+        resume=target.resume,
+        guard=guard,
+    )
+    return await stack.enter_async_context(sink)
+
+
+def _print_report(report: ReplayReport, as_json: bool) -> None:
+    import json
+
+    text = json.dumps(report.as_dict(), indent=2, sort_keys=True) if as_json else report.as_text()
+    typer.echo(text)

@@ -1,0 +1,124 @@
+"""The merged, selected stream of a replay's ticks: what is emitted, before pace and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from replay.config import ReplayConfig
+from replay.errors import ConfigError, EmptyReplay
+from replay.instruments import InstrumentTable
+from replay.merge import merge_chunks
+from replay.opaque import take
+from replay.schemas import common_schema, promote
+from replay.sources.base import Source
+from topics.ticks import tick_schema
+from topics.types import RecordArray
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a whole pass over the stream found.
+
+    Attributes
+    ----------
+    ticks
+        Ticks that the replay will emit.
+    """
+
+    ticks: int
+    ts_first: int
+    ts_last: int
+
+
+class TickStream:
+    """Ticks of several sources in one schema, with the replay's ids, in merged order, cut to the selection.
+
+    Raises
+    ------
+    ConfigError
+        The clock is one that the schema does not have, or there are no sources.
+    SchemaMismatch
+        Sources that one schema cannot carry.
+    """
+
+    def __init__(self, config: ReplayConfig, sources: Sequence[Source], instruments: InstrumentTable) -> None:
+        if not sources:
+            raise ConfigError("there are no sources to replay")
+        self.schema = common_schema([(source.name, source.schema) for source in sources])
+        if config.clock not in (tick_schema(self.schema).dtype.names or ()):
+            raise ConfigError(f"schema {self.schema} has no {config.clock}; replay it with --clock ts_event")
+        self._config = config
+        self._sources = tuple(sources)
+        self._ids = [instruments.ids_of(source) for source in sources]
+
+    def chunks(self) -> Iterator[RecordArray]:
+        """Yield the ticks from the start, in chunks that are never empty."""
+        streams = [self._of_source(index) for index in range(len(self._sources))]
+        left = self._config.limit
+        for records in merge_chunks(streams, self._config.clock):
+            records, is_past = self._in_range(records)
+            if left is not None:
+                records = records[:left]
+                left -= len(records)
+            if len(records):
+                yield records
+            if is_past or left == 0:
+                return
+
+    def survey(self) -> Survey:
+        """Read everything once.
+
+        Raises
+        ------
+        EmptyReplay
+            Nothing is left to emit.
+        SourceError
+            Whatever is wrong with the input, anywhere in it.
+        """
+        ticks, first, last = 0, None, 0
+        for records in self.chunks():
+            times = records["ts_event"]
+            first = int(times[0]) if first is None else first
+            last = max(last, int(times.max()))
+            ticks += len(records)
+        if first is None:
+            raise self.empty()
+        return Survey(ticks, first, last)
+
+    def empty(self) -> EmptyReplay:
+        """Return the error that says why there is nothing to emit."""
+        rows = sum(source.tally.rows for source in self._sources)
+        causes = {cause: count for source in self._sources for cause, count in source.tally.skipped.items()}
+        skipped = "".join(f", {count} {cause}" for cause, count in sorted(causes.items()))
+        return EmptyReplay(
+            f"nothing to replay: {rows} rows read{skipped}, none of the rest in the selection;"
+            " look at --from, --to, --session and --symbols"
+        )
+
+    def _of_source(self, index: int) -> Iterator[RecordArray]:
+        ids = self._ids[index]
+        is_same = bool((ids == np.arange(len(ids))).all())
+        for records in self._sources[index].chunks():
+            records = promote(records, self.schema)
+            if not is_same:
+                records["instrument_id"] = ids[records["instrument_id"]]
+            yield records
+
+    def _in_range(self, records: RecordArray) -> tuple[RecordArray, bool]:
+        start, end, session = self._config.start_ns, self._config.end_ns, self._config.session
+        if not len(records) or (start is None and end is None and session is None):
+            return records, False
+        times = records["ts_event"]
+        inside = np.ones(len(records), dtype=np.bool_)
+        if start is not None:
+            inside &= times >= max(start, 0)
+        if end is not None:
+            inside &= times < max(end, 0)
+        if session is not None:
+            inside &= session.contains(times)
+        # Only in the order of ts_event does one tick past the end mean that all others are too.
+        is_past = end is not None and self._config.clock == "ts_event" and int(times[-1]) >= end
+        return (records if inside.all() else take(records, np.flatnonzero(inside))), is_past
