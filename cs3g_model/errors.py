@@ -21,6 +21,7 @@ __all__ = [
     "ArtifactNotFoundError",
     "ArtifactTamperedError",
     "ConfigError",
+    "FeatureError",
     "ModelError",
     "ShapeError",
     "StateDecodeError",
@@ -40,6 +41,10 @@ class ConfigError(ModelError, ValueError):
 
 class ShapeError(ModelError, ValueError):
     """An array has the wrong shape or dtype."""
+
+
+class FeatureError(ModelError, ValueError):
+    """A window's columns hold a value that no market gives, such as a price that is not positive."""
 
 
 class TrainingError(ModelError, RuntimeError):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cs3g_model.errors import FeatureError, ShapeError
 from cs3g_model.jit import kernel
 
 FEATURE_NAMES: Final = (
@@ -95,7 +96,7 @@ class WindowColumns:
             shape = getattr(self, field.name).shape
             expected = self.mask.shape[:1] if field.name == "ts_close" else self.mask.shape
             if self.mask.ndim != 2 or shape != expected:
-                raise ValueError(f"`{field.name}` must have the shape {expected} of `mask`, was {shape}")
+                raise ShapeError(f"`{field.name}` must have the shape {expected} of `mask`, was {shape}")
 
     @classmethod
     def zeros(cls, ts_close: NDArray[np.int64], n_instruments: int) -> WindowColumns:
@@ -159,21 +160,23 @@ def raw_features(
 
     Raises
     ------
-    ValueError
-        If a present cell has a price that is not > 0, a sum that is not finite, or shapes differ.
+    FeatureError
+        If a present cell has a price that is not > 0, or a sum that is not finite.
+    ShapeError
+        If shapes differ.
     """
     c = columns
     if size_ns <= 0:
-        raise ValueError(f"`size_ns` (={size_ns}) must be > 0")
+        raise FeatureError(f"`size_ns` (={size_ns}) must be > 0")
     if previous_close.shape != c.mask.shape:
-        raise ValueError(f"`previous_close` must have the shape {c.mask.shape}, was {previous_close.shape}")
+        raise ShapeError(f"`previous_close` must have the shape {c.mask.shape}, was {previous_close.shape}")
     for name in ("open", "high", "low", "close"):
         prices = getattr(c, name)[c.mask]
         if prices.size and (prices.min() <= 0 or prices.max() == UNDEFINED_PRICE):
-            raise ValueError(f"`{name}` must be > 0 and defined wherever `mask` is set")
+            raise FeatureError(f"`{name}` must be > 0 and defined wherever `mask` is set")
     for name in _FLOAT_COLUMNS:
         if not np.isfinite(getattr(c, name)[c.mask]).all():
-            raise ValueError(f"`{name}` must be finite wherever `mask` is set")
+            raise FeatureError(f"`{name}` must be finite wherever `mask` is set")
     out = np.zeros((*c.mask.shape, len(FEATURE_NAMES)), np.float64)
     _fill_features(
         c.ts_close,
@@ -217,9 +220,14 @@ def normalize(raw: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.f
     Returns
     -------
     (T, N, F) float32; 0 where absent; always finite.
+
+    Raises
+    ------
+    ShapeError
+        If shapes differ.
     """
     if raw.ndim != 3 or raw.shape[:2] != mask.shape:
-        raise ValueError(f"`raw` must have the shape {(*mask.shape, 'F')}, was {raw.shape}")
+        raise ShapeError(f"`raw` must have the shape {(*mask.shape, 'F')}, was {raw.shape}")
     out = np.zeros(raw.shape, np.float32)
     _fill_normalized(np.ascontiguousarray(raw), np.ascontiguousarray(mask), out)
     return out

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from cs3g_model.errors import FeatureError
 from cs3g_model.features import (
     COLUMN_NAMES,
     FEATURE_NAMES,
@@ -72,7 +73,7 @@ def build_graphs(
     previous = last_close_before(columns.close, mask, new.last_close)
     try:
         raw = raw_features(columns, previous, config.size_ns)
-    except ValueError as error:
+    except FeatureError as error:
         raise WindowRunError(f"rows of closed windows: {error}") from error
     neighbors = np.empty((*mask.shape, width), np.int32)
     weights = np.empty((*mask.shape, width), np.float32)
