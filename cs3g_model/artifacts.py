@@ -48,7 +48,7 @@ __all__ = [
 ARTIFACT_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
 WEIGHTS_NAME: Final = "model.safetensors"
-SHIPPED: Final = Path(__file__).parent / "artifacts"
+SHIPPED: Final = Path(__file__).parent / "shipped"
 """The artifacts that come with the package, a folder each, named by id."""
 
 _MAX_MANIFEST_BYTES: Final = 1 << 20
@@ -112,8 +112,9 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
 
     def model_config(self) -> TeacherConfig | StudentConfig:
         """Return `config` as the validated struct of the role."""
-        struct = TeacherConfig if self.role == "teacher" else StudentConfig
-        return msgspec.convert(self.config, struct)
+        if self.role == "teacher":
+            return msgspec.convert(self.config, TeacherConfig)
+        return msgspec.convert(self.config, StudentConfig)
 
 
 class Artifact(msgspec.Struct, frozen=True):

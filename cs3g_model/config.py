@@ -129,8 +129,10 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     ----------
     seed
         Decides initial weights, order of chunks and dropout.
-    epochs, patience
-        Most passes over the training windows, and validations without a better rank IC before stopping.
+    epochs
+        Most passes over the training windows.
+    checks, patience
+        Validations in an epoch, and how many without a better rank IC end the fit.
     chunk
         Windows per update, the length of truncated backpropagation through time.
     learning_rate, weight_decay, gradient_norm
@@ -145,6 +147,7 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 
     seed: int = 0
     epochs: int = 12
+    checks: int = 2
     patience: int = 6
     chunk: int = 16
     learning_rate: float = 2e-3
@@ -161,6 +164,7 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
             {
                 "seed": (0, 2**32 - 1),
                 "epochs": (1, 10_000),
+                "checks": (1, 10_000),
                 "patience": (1, 10_000),
                 "chunk": (1, 4096),
                 "learning_rate": (1e-8, 1.0),

@@ -2,12 +2,13 @@
 
 The history is cut into chunks. The first epoch visits them in order, the later ones in random order, each
 from the state that the chunk before it left when it was last visited. A running average of the weights is
-validated every epoch and the best one is kept. Single-threaded, so that a seed decides every bit.
+validated several times an epoch and the best one is kept. Single-threaded, so that a seed decides every bit.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,15 +59,16 @@ class FitResult:
     tensors
         Named float32 arrays.
     losses, valid_rank_ics
-        Mean training loss, and the mean rank IC on the validation windows, of each epoch.
-    best_epoch
-        Index of the epoch whose weights were kept.
+        Mean training loss since the check before, and mean rank IC on the validation windows, of each
+        check; without validation windows the negative loss stands for it.
+    best_check
+        Index of the check whose weights were kept.
     """
 
     tensors: dict[str, NDArray[np.float32]]
     losses: list[float]
     valid_rank_ics: list[float]
-    best_epoch: int
+    best_check: int
 
 
 class Objective(Protocol):
@@ -163,9 +165,8 @@ def _fit(
     generator = np.random.default_rng(settings.seed)
     x = snapshot_tensors(data.snapshots)
     scored = torch.tensor(data.scored(0, data.train_stop))
-    starts = list(range(0, data.train_stop - 1, settings.chunk))
-    fresh = initial_tensors(model.state_shapes(), x.mask.shape[1])
-    states: list[State] = [fresh] * (len(starts) + 1)
+    starts = range(0, data.train_stop - 1, settings.chunk)
+    states: list[State] = [initial_tensors(model.state_shapes(), x.mask.shape[1])] * (len(starts) + 1)
     average = copy.deepcopy(model).requires_grad_(False)
     parameters = [*model.parameters(), *objective.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -173,45 +174,66 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=total, pct_start=0.1, final_div_factor=10.0
     )
-    losses: list[float] = []
-    valid: list[float] = []
-    best, since = -1, time.monotonic()
-    tensors = _tensors(average)
-    for epoch in range(settings.epochs):
+    kept = _Kept(math.ceil(len(starts) / settings.checks))
+    began = time.monotonic()
+    for done in range(total):
+        epoch, step = divmod(done, len(starts))
+        if step == 0:
+            order = generator.permutation(len(starts)) if epoch else np.arange(len(starts))
+        i = int(order[step])
+        start, stop = starts[i], min(starts[i] + settings.chunk, data.train_stop)
         model.train()
-        order = np.arange(len(starts)) if epoch == 0 else generator.permutation(len(starts))
-        epoch_loss = 0.0
-        for step, i in enumerate(order):
-            start, stop = starts[i], min(starts[i] + settings.chunk, data.train_stop)
-            output, after = model(x.window(start, stop), states[i])
-            loss = objective(output, start, stop, scored[start:stop])
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"the loss is {loss.item()} in epoch {epoch}, windows {start} to {stop}: "
-                    "lower `learning_rate`"
+        output, after = model(x.window(start, stop), states[i])
+        loss = objective(output, start, stop, scored[start:stop])
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} in epoch {epoch}, windows {start} to {stop}: "
+                "lower `learning_rate`"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
+        optimizer.step()
+        schedule.step()
+        states[i + 1] = {name: h.detach() for name, h in after.items()}
+        _follow(average, model, min(settings.average, (done + 1) / (done + 10)))
+        kept.losses_since.append(loss.item())
+        if (step + 1) % kept.every == 0 or step + 1 == len(starts):
+            kept.check(average, x, data)
+        if progress is not None:
+            remaining = (time.monotonic() - began) / (done + 1) * (total - done - 1)
+            progress(
+                Progress(
+                    epoch, settings.epochs, step + 1, len(starts), loss.item(), kept.latest(), remaining
                 )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
-            optimizer.step()
-            schedule.step()
-            states[i + 1] = {name: h.detach() for name, h in after.items()}
-            done = epoch * len(starts) + step + 1
-            _follow(average, model, min(settings.average, 1 - 1 / (done + 1)))
-            epoch_loss += loss.item() / len(starts)
-            if progress is not None:
-                remaining = (time.monotonic() - since) / done * (total - done)
-                seen = valid[-1] if valid else float("nan")
-                progress(
-                    Progress(epoch, settings.epochs, step + 1, len(starts), loss.item(), seen, remaining)
-                )
-        losses.append(epoch_loss)
-        valid.append(_validate(average, x, data) if data.valid_stop > data.train_stop else -epoch_loss)
-        if best < 0 or valid[-1] > valid[best]:
-            best, tensors = epoch, _tensors(average)
-        elif epoch - best >= settings.patience:
+            )
+        if len(kept.valid) - 1 - kept.best >= settings.patience:
             break
-    return FitResult(tensors, losses, valid, best)
+    return FitResult(kept.tensors, kept.losses, kept.valid, kept.best)
+
+
+class _Kept:
+    """The best weights so far; mutated by `check`."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.losses_since: list[float] = []
+        self.losses: list[float] = []
+        self.valid: list[float] = []
+        self.best = 0
+        self.tensors: dict[str, NDArray[np.float32]] = {}
+
+    def check(self, model: Model, x: SnapshotTensors, data: LabeledSnapshots) -> None:
+        self.losses.append(float(np.mean(self.losses_since)))
+        self.losses_since.clear()
+        has_valid = data.valid_stop > data.train_stop
+        self.valid.append(_validate(model, x, data) if has_valid else -self.losses[-1])
+        if not self.tensors or self.valid[-1] > self.valid[self.best]:
+            self.best = len(self.valid) - 1
+            self.tensors = {name: p.detach().numpy().copy() for name, p in model.state_dict().items()}
+
+    def latest(self) -> float:
+        return self.valid[-1] if self.valid else float("nan")
 
 
 def run_module(model: Model, x: SnapshotTensors, start: int, stop: int) -> ModelOutput:
@@ -244,6 +266,3 @@ def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     for a, p in zip(average.parameters(), model.parameters(), strict=True):
         a.lerp_(p, 1 - decay)
 
-
-def _tensors(model: nn.Module) -> dict[str, NDArray[np.float32]]:
-    return {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}

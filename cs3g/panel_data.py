@@ -1,0 +1,207 @@
+"""A file of bars or ticks as what a model reads: snapshots, closes, labels, made by the pipeline's own code.
+
+So a model is trained on the very numbers that it will see live: reader of `replay`, windows and graphs of
+`pipeline`, without Kafka.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.errors import TrainingError
+from cs3g_model.features import RETURN_LIMIT
+from cs3g_model.snapshots import Snapshots
+from pipeline.durations import parse_duration
+from pipeline.graph_config import GraphConfig, InstrumentDirectory
+from pipeline.graphs import snapshots_of
+from pipeline.offline import join_graph_runs, snapshots_from_ticks
+from replay.errors import ConfigError
+from replay.sources.base import Source
+from replay.sources.open import open_source
+from replay.sources.sectors import read_sectors
+from topics.runs import GraphRun, TickRun
+from topics.types import BoolArray, Float32Array, Int64Array
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BAR_SIZES_NS: Final = {
+    "ohlcv-1s": 1_000_000_000,
+    "ohlcv-1m": 60_000_000_000,
+    "ohlcv-1h": 3_600_000_000_000,
+    "ohlcv-1d": 86_400_000_000_000,
+}
+
+HISTORY: Final = 16
+"""An instrument is trained on and judged once it was present in this many windows before, without a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanelFile:
+    """A file that is read as one universe.
+
+    Attributes
+    ----------
+    path
+        A file, or the name of an installed data set.
+    relations
+        File of (symbol, sector) or of related pairs; the data set's own sectors without it.
+    window_ns
+        Length of a window; None takes the bars' own.
+    """
+
+    path: str
+    relations: Path | None = None
+    window_ns: int | None = None
+
+    def graph_runs(self) -> Iterator[GraphRun]:
+        """Yield the snapshots in order, in runs.
+
+        Raises
+        ------
+        ReplayError
+            If a file cannot be read, or holds several sources.
+        ConfigError
+            If the file holds ticks and no window is given.
+        """
+        source = self._source()
+        yield from snapshots_from_ticks(
+            ((0, TickRun(source.schema, records)) for records in source.chunks()),
+            self._directory(source),
+            GraphConfig(universe="panel", size_ns=self._size_ns(source)),
+            partitions=1,
+        )
+
+    def graph_run(self) -> GraphRun:
+        """Return all snapshots as one run."""
+        return join_graph_runs(self.graph_runs())
+
+    def sha256(self) -> dict[str, str]:
+        """Return the SHA-256 of the files by name."""
+        files = [Path(self.path), *([self.relations] if self.relations else [])]
+        digests = {}
+        for file in files:
+            if file.is_file():
+                with file.open("rb") as opened:
+                    digests[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
+        return digests
+
+    def _source(self) -> Source:
+        sources = open_source(self.path)
+        if len(sources) != 1:
+            raise ConfigError(f"{self.path} holds {len(sources)} sources: name one file")
+        return sources[0]
+
+    def _size_ns(self, source: Source) -> int:
+        size_ns = self.window_ns or _BAR_SIZES_NS.get(source.schema)
+        if size_ns is None:
+            raise ConfigError(f"{self.path} holds {source.schema}: say how long a window is, as --window 1s")
+        return size_ns
+
+    def _directory(self, source: Source) -> InstrumentDirectory:
+        sectors = dict(source.sectors) if self.relations is None else read_sectors(self.relations)
+        known = {symbol: sectors[symbol] for symbol in source.symbols if sectors.get(symbol)}
+        code = {name: rank for rank, name in enumerate(sorted(set(known.values())))}
+        ids = {symbol: position for position, symbol in enumerate(source.symbols, start=1)}
+        return InstrumentDirectory(
+            symbols={i: symbol for symbol, i in ids.items()},
+            sectors={ids[symbol]: code[sector] for symbol, sector in known.items()},
+        )
+
+
+def parse_window(text: str | None) -> int | None:
+    """Return a window's length in ns from text such as "1s"; None for None.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no duration above zero.
+    """
+    if text is None:
+        return None
+    try:
+        size_ns = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"--window {text!r}: {error}") from error
+    if size_ns <= 0:
+        raise ConfigError(f"--window {text!r} must be above zero")
+    return size_ns
+
+
+def next_returns(close: Int64Array, mask: BoolArray) -> Float32Array:
+    """Compute the label: simple return from each close to the next window's, winsorized at +-40 %.
+
+    Parameters
+    ----------
+    close
+        (T, N) prices in 1e-9.
+    mask
+        (T, N) whether there is one.
+
+    Returns
+    -------
+    (T, N) float32; NaN where this or the next window has no close, and in the last window.
+    """
+    labels = np.full(mask.shape, np.nan, np.float32)
+    both = mask[:-1] & mask[1:]
+    before = np.where(mask[:-1], close[:-1], 1).astype(np.float64)
+    change = np.where(mask[1:], close[1:], 1) / before - 1.0
+    labels[:-1] = np.where(both, np.clip(change, -RETURN_LIMIT, RETURN_LIMIT), np.nan)
+    return labels
+
+
+def continuously_present(mask: BoolArray, history: int = HISTORY) -> BoolArray:
+    """Return (T, N) whether an instrument is present in this window and the `history` before it."""
+    count = np.zeros(mask.shape[1], np.int64)
+    out = np.zeros(mask.shape, np.bool_)
+    for t, here in enumerate(mask):
+        count = np.where(here, count + 1, 0)
+        out[t] = count > history
+    return out
+
+
+def labeled_until(run: GraphRun, train_end: date, valid_end: date) -> LabeledSnapshots:
+    """Label a run and cut it after two dates, UTC, each the last of its part; later windows are dropped.
+
+    Raises
+    ------
+    TrainingError
+        If the dates are not in order, or leave a part without a window.
+    """
+    if not train_end < valid_end:
+        raise TrainingError(f"--train-end ({train_end}) must be before --valid-end ({valid_end})")
+    opens = run.ts_close - run.size_ns
+    train_stop, valid_stop = (
+        int(np.searchsorted(opens, _midnight_ns(day + timedelta(days=1)))) for day in (train_end, valid_end)
+    )
+    if train_stop < HISTORY + 2 or valid_stop - train_stop < 2:
+        raise TrainingError(
+            f"the panel has {train_stop} windows up to {train_end} and {valid_stop - train_stop} more up to "
+            f"{valid_end}; training needs {HISTORY + 2} and 2"
+        )
+    labels = next_returns(run.close, run.mask)
+    labels[~continuously_present(run.mask)] = np.nan
+    whole = snapshots_of(run)
+    part = Snapshots(
+        features=whole.features[:valid_stop],
+        mask=whole.mask[:valid_stop],
+        sector=whole.sector,
+        neighbors=whole.neighbors[:valid_stop],
+        neighbor_weights=whole.neighbor_weights[:valid_stop],
+    )
+    return LabeledSnapshots(part, labels[:valid_stop], train_stop, valid_stop)
+
+
+def window_date(run: GraphRun, t: int) -> str:
+    """Return the UTC date on which window t opened, ISO 8601."""
+    return (_EPOCH + timedelta(microseconds=int(run.ts_close[t] - run.size_ns) // 1000)).date().isoformat()
+
+
+def _midnight_ns(day: date) -> int:
+    return (day - _EPOCH.date()).days * 86_400_000_000_000
