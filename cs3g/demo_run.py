@@ -1,0 +1,188 @@
+"""What `cs3g demo` does: broker, workers, replay, live view, results, and everything stopped at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from cs3g.ab_report import Provenance, median_ms, report_values, write_report
+from cs3g.collect import Collected
+from cs3g.files import write_json
+from cs3g.live_view import LiveView, RoleProgress
+from cs3g.models import model_path
+from cs3g.prediction_frame import write_predictions
+from cs3g.processes import WorkerProcesses
+from cs3g.session import SessionPlan, SessionResult, log_dir, run_session, worker_environment
+from cs3g_model.artifacts import Manifest, load_artifact
+from pipeline.comparison import Comparison, close_table, compare, score_table
+from pipeline.config import PipelineConfig, load_config
+from pipeline.errors import ConfigError
+from replay.config import ReplayConfig
+from replay.sources.base import Selection, Source
+from replay.sources.open import open_sources
+from replay.sources.sectors import read_sectors
+from topics.embedded import NOTICE, EmbeddedBroker
+from topics.specs import replay_prefix
+from topics.types import Role
+
+DEFAULT_DATA: Final = "sp500-2009"
+UNIVERSE: Final = "demo"
+DEFAULT_WINDOWS: Final = {"ohlcv-1d": "1d", "ohlcv-1h": "1h", "ohlcv-1m": "1m"}
+"""Window by schema; ticks and second bars are cut into seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What the command was asked for; see `cs3g demo --help`."""
+
+    out: Path
+    data: tuple[str, ...] = ()
+    workers: int = 1
+    speed: float = 0.0
+    teacher: bool = True
+    window: str | None = None
+    batch_ticks: int = 1000
+    limit: int | None = None
+    symbols: frozenset[str] | None = None
+    sectors: Path | None = None
+    partitions: int = 4
+    student_model: str | None = None
+    teacher_model: str | None = None
+    bootstrap_servers: str | None = None
+
+
+def run_demo(options: DemoOptions) -> None:
+    """Run the demo from a cold start to its results.
+
+    Raises
+    ------
+    ConfigError, replay.errors.ReplayError, topics.errors.TopicError
+        An option, a file, a port or a broker is not as needed; nothing is left running.
+    """
+    console = Console()
+    paths = options.data or (DEFAULT_DATA,)
+    sources = open_sources(paths, Selection(symbols=options.symbols))
+    if not sources:
+        raise ConfigError(f"no selected symbol is in {', '.join(paths)}")
+    sectors = None if options.sectors is None else read_sectors(options.sectors)
+    with ExitStack() as stack:
+        bootstrap = options.bootstrap_servers
+        if bootstrap is None:
+            bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap
+            console.print(f"{NOTICE}: {bootstrap}", highlight=False)
+        plan = _plan(options, bootstrap, sources)
+        manifests = {role: load_artifact(model_path(plan.config, role)).manifest for role in plan.roles}
+        processes = stack.enter_context(
+            WorkerProcesses(log_dir(options.out), worker_environment(plan.config))
+        )
+        roles = {role: RoleProgress() for role in plan.roles}
+        view = stack.enter_context(LiveView(console, roles))
+        view.status = f"starting {plan.workers} worker(s){' and a teacher' if plan.teacher else ''}"
+        view.refresh()
+        result = asyncio.run(run_session(plan, sources, processes, view, roles, sectors=sectors))
+    _finish(console, options.out, plan, sources, manifests, result)
+
+
+def _plan(options: DemoOptions, bootstrap: str, sources: list[Source]) -> SessionPlan:
+    run_id = f"demo-{secrets.token_hex(4)}"
+    config = load_config(
+        bootstrap_servers=bootstrap,
+        topic_prefix=replay_prefix(run_id),
+        run_id=run_id,
+        mode="replay",
+        universe=UNIVERSE,
+        window_size_ns=options.window or DEFAULT_WINDOWS.get(sources[0].schema, "1s"),
+        tick_partitions=options.partitions,
+        student_model_id=options.student_model,
+        teacher_model_id=options.teacher_model,
+    )
+    replay = ReplayConfig(
+        run_id=run_id,
+        universe=UNIVERSE,
+        symbols=options.symbols,
+        limit=options.limit,
+        speed=options.speed,
+        batch_ticks=options.batch_ticks,
+        partitions=options.partitions,
+    )
+    return SessionPlan(
+        config=config,
+        replay=replay,
+        workers=options.workers,
+        teacher=options.teacher,
+        embedded=options.bootstrap_servers is None,
+    )
+
+
+def _finish(
+    console: Console,
+    out: Path,
+    plan: SessionPlan,
+    sources: list[Source],
+    manifests: dict[Role, Manifest],
+    result: SessionResult,
+) -> None:
+    found, report = result.collected, result.report
+    rows = write_predictions(out / "predictions.parquet", found.predictions)
+    comparison, reason = _compare(found, plan)
+    provenance = Provenance(
+        sources=tuple(source.name for source in sources),
+        data_digest=report.digest,
+        prediction_digest=found.digest.value(),
+        config_hash=plan.config.config_hash(),
+        window_size_ns=plan.config.window_size_ns,
+        manifests=manifests,
+    )
+    values = report_values(comparison, provenance, reason=reason)
+    write_report(out, values, comparison)
+    write_json(out / "run.json", _run_values(plan, result))
+    refused = sum(found.refused.values())
+    balance = "" if found.window_ticks + refused == report.ticks else "  (DOES NOT ADD UP)"
+    causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(found.refused.items()))
+    lines = [
+        f"{report.ticks:,} ticks in = {found.window_ticks:,} in {found.windows:,} windows"
+        f" + {refused:,} in dead letters{f' ({causes})' if causes else ''}{balance}",
+        f"{rows:,} predictions in {result.wall_s:.1f} s, {len(found.gaps)} gaps,"
+        f" {found.digest.n_duplicates} repeated and {found.digest.n_conflicts} conflicting windows",
+        values["verdict"],
+        f"written to {out}: predictions.parquet, ab.json, ab.html, run.json, logs",
+        f"digest {found.digest.value()}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _compare(found: Collected, plan: SessionPlan) -> tuple[Comparison | None, str]:
+    tables = [
+        score_table([run for run in found.predictions if run.role == role])
+        for role in plan.roles
+        if any(run.role == role for run in found.predictions)
+    ]
+    closes = [(piece.ts_close, piece.instrument_ids, piece.close) for piece in found.closes]
+    try:
+        return compare(tables, close_table(closes)), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def _run_values(plan: SessionPlan, result: SessionResult) -> dict[str, object]:
+    """Return what differs from run to run: times, latencies, cuts."""
+    return {
+        "run_id": plan.config.run_id,
+        "workers": plan.workers,
+        "wall_s": result.wall_s,
+        "replay": result.report.as_dict(),
+        "window_ticks": result.collected.window_ticks,
+        "windows": result.collected.windows,
+        "refused": dict(sorted(result.collected.refused.items())),
+        "gaps": len(result.collected.gaps),
+        "repeated_windows": result.collected.digest.n_duplicates,
+        "conflicting_windows": result.collected.digest.n_conflicts,
+        "latency_p50_ms": {role: median_ms(found) for role, found in result.latencies_ms.items()},
+    }
