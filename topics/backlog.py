@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -74,10 +74,10 @@ class BacklogGuard:
         self._clients: tuple[AIOKafkaAdminClient, AIOKafkaConsumer] | None = None
         self._partitions: list[TopicPartition] = []
         self._deleted_before: dict[TopicPartition, int] = {}
-        self._sent_messages: defaultdict[str, int] = defaultdict(int)
-        self._sent_bytes: defaultdict[str, int] = defaultdict(int)
+        self._sent_messages: Counter[str] = Counter()
+        self._sent_bytes: Counter[str] = Counter()
         self._lags: list[PartitionLag] = []
-        self._sent_since_poll: defaultdict[str, int] = defaultdict(int)
+        self._sent_since_poll: Counter[str] = Counter()
         self._polled_at = float("-inf")
 
     async def __aenter__(self) -> Self:
@@ -116,7 +116,8 @@ class BacklogGuard:
     async def wait(self) -> None:
         """Return when the group is within the limits on every partition.
 
-        Costs nothing between polls as long as what was sent since the last one cannot have crossed a limit.
+        Costs nothing between polls if the caller reports what it sends (`sent`), as long as that cannot have
+        crossed a limit.
 
         Raises
         ------
@@ -125,7 +126,9 @@ class BacklogGuard:
         BacklogLost
             The broker deleted messages that the group had not consumed.
         """
-        if self._clock() - self._polled_at < POLL_S and self._first_over() is None:
+        # Without reports of what is sent, only a poll can tell.
+        is_recent = bool(self._sent_messages) and self._clock() - self._polled_at < POLL_S
+        if is_recent and self._first_over() is None:
             return
         await self._wait_until(lambda: self._first_over() is None)
 
