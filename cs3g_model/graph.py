@@ -11,14 +11,19 @@ the denominator lets a node decline its neighbors. Only the factors carry state,
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from cs3g_model.inputs import SnapshotTensors
 from cs3g_model.ssm import SelectiveSSM
+
+with warnings.catch_warnings():
+    # PyTorch Geometric scripts classes while it is imported, which newer torch deprecates.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from torch_geometric.nn import MessagePassing
 
 __all__ = ["EvolvingGraph", "Graph", "WeightedSum"]
 
