@@ -102,8 +102,8 @@ class WindowAggregator:
                 f"`allowed_lateness_ns` (={allowed_lateness_ns}) must be in 0..{MAX_SIZE_NS}",
                 setting="allowed_lateness_ns",
             )
-        if partition < 0 or (partitions is not None and partition >= partitions):
-            raise ConfigError(f"`partition` (={partition}) must be in 0..{partitions} - 1")
+        if not 0 <= partition < (partition + 1 if partitions is None else partitions):
+            raise ConfigError(f"`partition` (={partition}) must be >= 0 and < {partitions} tick partitions")
         self.universe = universe
         self.partition = partition
         self.size_ns = size_ns
