@@ -15,10 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cs3g.commands import broker as broker_command
+from tests.integration.broker_topics import make_topics, send
 from topics.daemon import read_daemon, start_daemon, stop_daemon
 from topics.embedded import EmbeddedBroker
 from topics.embedded_process import answers, log_path
-from topics.errors import BrokerError, BrokerStartFailed, PortInUse
+from topics.envelope import Message
+from topics.errors import BrokerError, BrokerStartFailed, PortInUse, TopicMismatch
+from topics.groups import group_lag
 
 pytestmark = pytest.mark.broker
 
@@ -70,6 +73,17 @@ def test_a_given_folder_is_kept_and_a_temporary_one_is_not(tmp_path: Path) -> No
     with EmbeddedBroker():
         pass
     assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("cs3g-broker-*")) <= before  # noqa: S108
+
+
+async def test_what_was_sent_is_there_after_a_restart(tmp_path: Path) -> None:
+    with EmbeddedBroker(data_dir=tmp_path) as broker:
+        names = await make_topics(broker.bootstrap, "kept")
+        await send(broker.bootstrap, names.ticks, [Message(b"k", b"x", [], partition=1)] * 50)
+        with pytest.raises(TopicMismatch):
+            await make_topics(broker.bootstrap, "kept", partitions=3)
+    with EmbeddedBroker(data_dir=tmp_path) as broker:
+        lags = await group_lag(broker.bootstrap, "reader", [names.ticks])
+    assert [lag.end for lag in lags] == [0, 50, 0, 0]
 
 
 def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:

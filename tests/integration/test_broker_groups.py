@@ -14,8 +14,9 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
 from tests.integration.broker_topics import make_topics, send
+from topics.admin import EMBEDDED_RETENTION_BYTES
 from topics.backlog import BacklogGuard
-from topics.connection import admin_client
+from topics.connection import admin_client, producer_client
 from topics.envelope import Message
 from topics.errors import BacklogLost, BacklogStalled, BrokerError
 from topics.groups import evict_members, group_lag, group_members
@@ -150,9 +151,14 @@ import asyncio, sys
 from aiokafka import AIOKafkaConsumer
 
 async def main():
-    bootstrap, topic, group = sys.argv[1:]
+    bootstrap, topic, group, static_id = sys.argv[1:]
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, group_id=group, client_id="dead", session_timeout_ms=300_000
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        client_id="dead",
+        group_instance_id=static_id or None,
+        session_timeout_ms=300_000,
     )
     await consumer.start()
     while not consumer.assignment():
@@ -164,11 +170,12 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize("static_id", ["", "dead-static"])
 async def test_a_killed_members_partitions_move_once_it_is_evicted(
-    bootstrap_servers: str, run_id: str
+    bootstrap_servers: str, run_id: str, static_id: str
 ) -> None:
     names = await make_topics(bootstrap_servers, run_id, partitions=4)
-    arguments = [sys.executable, "-c", MEMBER, bootstrap_servers, names.ticks, run_id]
+    arguments = [sys.executable, "-c", MEMBER, bootstrap_servers, names.ticks, run_id, static_id]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as dead:
         assert dead.stdout is not None
         assert dead.stdout.readline() == "joined\n"
@@ -189,3 +196,47 @@ async def test_a_killed_members_partitions_move_once_it_is_evicted(
         assert [member.client_id for member in await group_members(bootstrap_servers, run_id)] == ["heir"]
     finally:
         await heir.stop()
+
+
+async def test_the_guard_keeps_a_slow_consumer_from_losing_to_retention(
+    bootstrap_servers: str, run_id: str
+) -> None:
+    """Three times what the embedded broker keeps goes through it, and every message arrives."""
+    names = await make_topics(bootstrap_servers, run_id, partitions=1)
+    n_messages, size = 600, 100_000
+    assert n_messages * size == 3 * EMBEDDED_RETENTION_BYTES
+
+    async def produce() -> None:
+        async with (
+            BacklogGuard(bootstrap_servers, run_id, [names.ticks]) as guard,
+            producer_client(bootstrap_servers) as producer,
+        ):
+            for number in range(n_messages):
+                await guard.wait()
+                await producer.send_and_wait(names.ticks, bytes(size - 8) + number.to_bytes(8, "big"))
+                guard.sent(names.ticks, size)
+            await guard.drained()
+
+    consumer = AIOKafkaConsumer(
+        names.ticks,
+        bootstrap_servers=bootstrap_servers,
+        group_id=run_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    numbers: list[int] = []
+    producing = asyncio.create_task(produce())
+    try:
+        async with asyncio.timeout(60):
+            while len(numbers) < n_messages:
+                for records in (await consumer.getmany(timeout_ms=100, max_records=50)).values():
+                    numbers.extend(int.from_bytes(record.value[-8:], "big") for record in records)
+                    # Slower than the producer would be: it has to wait for each of these.
+                    await asyncio.sleep(0.02)
+                    await consumer.commit()
+            await producing
+    finally:
+        producing.cancel()
+        await consumer.stop()
+    assert numbers == list(range(n_messages))
