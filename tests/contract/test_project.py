@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
@@ -51,15 +53,10 @@ def test_tracked_files_name_no_machine(pattern: re.Pattern[bytes]) -> None:
     assert found == []
 
 
-def test_constraints_pin_releases_that_the_project_accepts() -> None:
+def test_constraints_pin_all_that_is_installed_within_what_is_asked_for() -> None:
     pins = _read_pins()
-    project = read_pyproject()["project"]
-    extras = project["optional-dependencies"].values()
-    requirements = [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
-    for requirement in requirements:
+    for requirement in _requirements():
         name = canonicalize_name(requirement.name)
-        if name == project["name"]:
-            continue
         assert name in pins, f"{name} has no pin in constraints.txt"
         assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]} is not within {requirement}"
 
@@ -94,11 +91,29 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def _requirements() -> list[Requirement]:
+    """What the project with all its extras asks for, directly and through what is installed."""
+    project = read_pyproject()["project"]
+    lines = [project["dependencies"], *project["optional-dependencies"].values()]
+    pending = [Requirement(line) for line in itertools.chain.from_iterable(lines)]
+    found: dict[str, Requirement] = {}
+    while pending:
+        requirement = pending.pop()
+        if str(requirement) in found or requirement.name == project["name"]:
+            continue
+        found[str(requirement)] = requirement
+        for needed in map(Requirement, metadata.requires(requirement.name) or []):
+            extras = [{"extra": extra} for extra in ("", *requirement.extras)]
+            if needed.marker is None or any(map(needed.marker.evaluate, extras)):
+                pending.append(needed)
+    return list(found.values())
+
+
 def _read_pins() -> dict[str, str]:
     """Pins by canonical name; anything but `name==version` fails."""
     pins: dict[str, str] = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
-        if line.startswith("#"):
+        if not line or line.startswith("#"):
             continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==([^\s=]+)", line)
         assert match is not None, f"constraints.txt: {line!r} is not an exact pin"
