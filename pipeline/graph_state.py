@@ -120,7 +120,7 @@ class GraphState:
         """
         fields, arrays = decode_state(data, _KIND, _VERSION)
         try:
-            scalars = {name: int(fields[name]) for name in ("ts_close", "seq")}
+            ts_close, seq = int(fields["ts_close"]), int(fields["seq"])
             found = {name: arrays[name] for name in _DTYPES}
             n, depth = len(found["instrument_ids"]), len(found["returns"])
             width = found["neighbors"].shape[-1]
@@ -143,4 +143,4 @@ class GraphState:
                 expected=expected,
                 actual=(depth, width),
             )
-        return cls(**scalars, **found)
+        return cls(ts_close, seq, **found)
