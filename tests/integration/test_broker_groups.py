@@ -15,7 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from tests.integration.broker_topics import make_topics, send
 from topics.admin import EMBEDDED_RETENTION_BYTES
-from topics.backlog import BacklogGuard
+from topics.backlog import DEFAULT_LIMIT_BYTES, BacklogGuard
 from topics.connection import admin_client, producer_client
 from topics.envelope import Message
 from topics.errors import BacklogLost, BacklogStalled, BrokerError
@@ -198,24 +198,37 @@ async def test_a_killed_members_partitions_move_once_it_is_evicted(
         await heir.stop()
 
 
-async def test_the_guard_keeps_a_slow_consumer_from_losing_to_retention(
+async def test_the_guard_keeps_a_late_consumer_from_losing_to_retention(
     bootstrap_servers: str, run_id: str
 ) -> None:
     """Three times what the embedded broker keeps goes through it, and every message arrives."""
     names = await make_topics(bootstrap_servers, run_id, partitions=1)
     n_messages, size = 600, 100_000
     assert n_messages * size == 3 * EMBEDDED_RETENTION_BYTES
+    sent = 0
 
     async def produce() -> None:
+        nonlocal sent
         async with (
             BacklogGuard(bootstrap_servers, run_id, [names.ticks]) as guard,
             producer_client(bootstrap_servers) as producer,
         ):
-            for number in range(n_messages):
+            for sent in range(n_messages):
                 await guard.wait()
-                await producer.send_and_wait(names.ticks, bytes(size - 8) + number.to_bytes(8, "big"))
+                await producer.send_and_wait(names.ticks, bytes(size - 8) + sent.to_bytes(8, "big"))
                 guard.sent(names.ticks, size)
             await guard.drained()
+
+    producing = asyncio.create_task(produce())
+    # Nobody consumes until the producer stands still: without the guard it would send everything first, and
+    # the broker would keep a third of it.
+    before = -1
+    while before != sent or not sent:
+        before = sent
+        await asyncio.wait({producing}, timeout=1.0)
+    assert (
+        sent == DEFAULT_LIMIT_BYTES // size + 1
+    )  # the one that crossed the limit is out, the next one waits
 
     consumer = AIOKafkaConsumer(
         names.ticks,
@@ -226,14 +239,11 @@ async def test_the_guard_keeps_a_slow_consumer_from_losing_to_retention(
     )
     await consumer.start()
     numbers: list[int] = []
-    producing = asyncio.create_task(produce())
     try:
         async with asyncio.timeout(60):
             while len(numbers) < n_messages:
                 for records in (await consumer.getmany(timeout_ms=100, max_records=50)).values():
                     numbers.extend(int.from_bytes(record.value[-8:], "big") for record in records)
-                    # Slower than the producer would be: it has to wait for each of these.
-                    await asyncio.sleep(0.02)
                     await consumer.commit()
             await producing
     finally:
