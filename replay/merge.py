@@ -48,7 +48,9 @@ def merge_chunks(streams: Sequence[Iterator[RecordArray]], clock: str) -> Iterat
     while len(heads) > 1:
         # Up to the end of the chunk that ends first everything is loaded. Ties go to the earlier stream, so
         # a later stream's records of that very time must wait: the earlier one may have more of them.
-        limit, first = min((head.last, index) for index, head in enumerate(heads))
+        last, first = min((head.last, index) for index, head in enumerate(heads))
+        # Not a Python int: numpy would search uint64 among int64, and that as float64.
+        limit = np.uint64(last)
         pieces = []
         exhausted = False
         for index, head in enumerate(heads):

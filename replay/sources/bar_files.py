@@ -45,7 +45,7 @@ def bar_source(table: Table, selection: Selection) -> StreamSource:
     schema_name = f"ohlcv-{_interval(table, selection)}"
 
     def read(tally: Tally) -> Iterator[RecordArray]:
-        return in_order(blocks(tally), "ts_event", table.path)
+        return in_order(blocks(tally), "ts_event", table.path, selection.chunk_rows)
 
     def blocks(tally: Tally) -> Iterator[Block]:
         row = 1

@@ -145,12 +145,18 @@ class Columns:
         indices = pc.fill_null(column.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         return ["" if text is None else str(text) for text in column.dictionary.to_pylist()], indices
 
+    def symbols(self) -> tuple[list[str], Int64Array]:
+        """Return the distinct symbols and each row's index into them; a row without one is refused."""
+        texts, indices = self.texts("symbol")
+        is_blank = np.array([not text.strip() for text in [*texts, ""]])
+        self.refuse("symbol", is_blank[indices], np.array([*texts, ""])[indices], "must name an instrument")
+        return texts, indices
+
     def positions(self, known: dict[str, int]) -> UInt32Array:
         """Return each row's position of its symbol, (n,) uint32, 0 where it is not selected."""
-        texts, indices = self.texts("symbol")
-        self.refuse("symbol", indices < 0, indices, "must name an instrument")
-        lookup = np.array([known.get(text, 0) for text in texts], dtype=np.uint32)
-        return lookup[indices] if len(lookup) else np.zeros(len(indices), dtype=np.uint32)
+        texts, indices = self.symbols()
+        lookup = np.array([known.get(text, 0) for text in [*texts, ""]], dtype=np.uint32)
+        return lookup[indices]
 
     def sides(self, name: str) -> NDArray[np.bytes_]:
         """Return the aggressor's side as (n,) S1: B bought, A sold, N unknown."""

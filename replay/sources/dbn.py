@@ -51,7 +51,7 @@ def dbn_source(path: Path, selection: Selection) -> StreamSource:
     clock = selection.clock if has_ts_recv else "ts_event"
 
     def read(tally: Tally) -> Iterator[RecordArray]:
-        return in_order(blocks(tally), clock, path)
+        return in_order(blocks(tally), clock, path, selection.chunk_rows)
 
     def blocks(tally: Tally) -> Iterator[Block]:
         for block in _raw_blocks(path, schema, has_ts_out, selection.chunk_rows):

@@ -46,4 +46,4 @@ def bars(file: LeanFile, position: int, tally: Tally, chunk_rows: int) -> Iterat
             records["volume"] = columns.sizes("volume", limit=_MAX_VOLUME)
             yield admit(Block(records, columns.first_row), schema_name, file.label, tally)
 
-    return in_order(blocks(), "ts_event", file.label)
+    return in_order(blocks(), "ts_event", file.label, chunk_rows)

@@ -49,7 +49,7 @@ def trade_day(file: LeanFile, position: int, tally: Tally, chunk_rows: int) -> I
             records["action"] = b"T"
             yield admit(Block(records, columns.first_row, columns.kept), "trades", file.label, tally)
 
-    return in_order(blocks(), "ts_event", file.label)
+    return in_order(blocks(), "ts_event", file.label, chunk_rows)
 
 
 def quote_day(file: LeanFile, position: int, tally: Tally, chunk_rows: int) -> Iterator[RecordArray]:
@@ -70,7 +70,7 @@ def quote_day(file: LeanFile, position: int, tally: Tally, chunk_rows: int) -> I
                 records["side"][changed] = code
             yield admit(Block(records, columns.first_row, columns.kept), "mbp-1", file.label, tally)
 
-    return in_order(blocks(), "ts_event", file.label)
+    return in_order(blocks(), "ts_event", file.label, chunk_rows)
 
 
 def tick_day(

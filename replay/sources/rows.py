@@ -7,6 +7,7 @@ quote without sides or a bar without volume is the venue's way of saying nothing
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import InvalidRow, UnsortedRows
-from replay.opaque import take
+from replay.opaque import concatenate, take
 from replay.sources.base import Block, Clock, Tally, flatnonzero
 from topics.runs import TickRun
 from topics.ticks import tick_schema
@@ -57,46 +58,55 @@ def admit(block: Block, schema_name: str, file: Path | str, tally: Tally) -> Blo
     return block.take(flatnonzero(keep))
 
 
-def in_order(blocks: Iterator[Block], clock: Clock, file: Path | str) -> Iterator[RecordArray]:
-    """Yield the records of blocks that must be sorted by `clock`; a file of a single block is sorted.
+def in_order(
+    blocks: Iterator[Block], clock: Clock, file: Path | str, sortable_rows: int
+) -> Iterator[RecordArray]:
+    """Yield the records of blocks that must be sorted by `clock`; a small file is sorted in memory.
+
+    Parameters
+    ----------
+    sortable_rows
+        Most rows that a file may have to be sorted; a single block always is.
 
     Raises
     ------
     UnsortedRows
-        Time goes backwards and there is more than one block.
+        Time goes backwards in a larger file.
     """
-    first = next(blocks, None)
-    if first is None:
-        return
-    second = next(blocks, None)
-    if second is None:
-        ticks = first.records[clock]
-        if (ticks[1:] < ticks[:-1]).any():
-            yield take(first.records, np.argsort(ticks, kind="stable"))
-        else:
-            yield first.records
+    head: list[Block] = []
+    for block in blocks:
+        head.append(block)
+        if len(head) > 1 and sum(len(one.records) for one in head) > sortable_rows:
+            break
+    else:
+        if head:
+            records = concatenate([block.records for block in head])
+            yield (
+                take(records, np.argsort(records[clock], kind="stable"))
+                if _goes_back(records[clock])
+                else records
+            )
         return
     last = 0
-    for block in _chain(first, second, blocks):
-        if not len(block.records):
-            continue
+    for block in chain(head, blocks):
         ticks = block.records[clock]
-        backwards = ticks[1:] < ticks[:-1]
-        if int(ticks[0]) < last or backwards.any():
-            position = 0 if int(ticks[0]) < last else int(backwards.argmax()) + 1
+        if not len(ticks):
+            continue
+        starts_early = int(ticks[0]) < last
+        if starts_early or _goes_back(ticks):
+            position = 0 if starts_early else int((ticks[1:] < ticks[:-1]).argmax()) + 1
             raise UnsortedRows(file, block.row_of(position), clock, _sort_advice(block.records, clock))
         last = int(ticks[-1])
         yield block.records
 
 
-def _chain(first: Block, second: Block, rest: Iterator[Block]) -> Iterator[Block]:
-    yield first
-    yield second
-    yield from rest
+def _goes_back(ticks: NDArray[np.uint64]) -> bool:
+    return bool((ticks[1:] < ticks[:-1]).any())
 
 
 def _sort_advice(records: RecordArray, clock: Clock) -> str:
-    if clock == "ts_event" and "ts_recv" in (records.dtype.names or ()):
+    has_recv = "ts_recv" in (records.dtype.names or ())
+    if clock == "ts_event" and has_recv and (records["ts_recv"] != records["ts_event"]).any():
         return "sort the file by it, or replay in the recorder's order with --clock ts_recv"
     return f"sort the file by `{clock}` first"
 

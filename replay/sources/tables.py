@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from replay.errors import CorruptFile, InvalidRow, SchemaMismatch
+from replay.errors import CorruptFile, SchemaMismatch
 from replay.sources.base import Selection
+from replay.sources.columns import Columns
 from replay.sources.csv_blocks import csv_batches
 
 Kind = Literal["trades", "quotes", "bars", "panel"]
@@ -114,13 +115,9 @@ class Table:
         found: set[str] = set()
         row = 1
         for batch in self.batches(selection.chunk_rows, ["symbol"]):
-            column = batch.column(0)
-            if column.null_count:
-                first = pc.index(pc.is_null(column), value=True).as_py()
-                raise InvalidRow(self.path, row + first, "symbol", "", "must name an instrument")
-            values = column.dictionary if pa.types.is_dictionary(column.type) else pc.unique(column)
-            found.update(str(value) for value in values.to_pylist())
-            row += len(column)
+            texts, indices = Columns(self.path, batch, row).symbols()
+            found.update(texts[index] for index in np.unique(indices).tolist())
+            row += batch.num_rows
         return tuple(sorted(symbol for symbol in found if selection.wants(symbol)))
 
     def _raw(self, chunk_rows: int, actual: list[str]) -> Iterator[pa.RecordBatch]:
@@ -146,8 +143,9 @@ class Table:
                 with pq.ParquetFile(self.path, read_dictionary=text) as file:
                     yield from file.iter_batches(batch_size=chunk_rows, columns=actual, use_threads=False)
             else:
-                with pa.memory_map(str(self.path)) as mapped:
-                    for batch in pyarrow.ipc.open_file(mapped):
+                with pa.memory_map(str(self.path)) as mapped, pyarrow.ipc.open_file(mapped) as reader:
+                    for index in range(reader.num_record_batches):
+                        batch = reader.get_batch(index)
                         for start in range(0, batch.num_rows, chunk_rows):
                             yield batch.slice(start, chunk_rows).select(actual)
         except (OSError, pa.ArrowException) as error:

@@ -32,7 +32,7 @@ def tick_source(table: Table, selection: Selection) -> StreamSource:
     known = by_position(symbols)
 
     def read(tally: Tally) -> Iterator[RecordArray]:
-        return in_order(blocks(tally), selection.clock, table.path)
+        return in_order(blocks(tally), selection.clock, table.path, selection.chunk_rows)
 
     def blocks(tally: Tally) -> Iterator[Block]:
         row = 1
