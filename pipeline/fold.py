@@ -49,7 +49,7 @@ CLOCK_SIZE: Final = 5
 
 _BUY: Final = ord("B")
 _SELL: Final = ord("A")
-_TRADE_ACTION: Final = ord("T")
+TRADE_ACTION: Final = ord("T")
 _PRICE_UNIT: Final = 1.0 / PRICE_SCALE
 
 
@@ -87,6 +87,8 @@ def assign_slots(
     slots
         (n,) out: the accumulator, -1 where the tick is not folded.
     """
+    clock[RUN_MAX] = -1
+    clock[N_LATE] = 0
     close = 0
     for i in range(len(ts_event)):
         slots[i] = -1
@@ -336,7 +338,7 @@ def fold_quotes(
     for i in range(len(slots)):
         if slots[i] < 0:
             continue
-        is_trade = action[i] == _TRADE_ACTION
+        is_trade = action[i] == TRADE_ACTION
         has_book = bid[i] != UNDEF_PRICE or ask[i] != UNDEF_PRICE
         if is_trade:
             _fold_trade(accumulators, slots[i], ts_event[i], price[i], size[i], side[i])

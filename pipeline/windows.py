@@ -8,24 +8,26 @@ every tick comes back exactly once: counted in a window, late, or invalid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import fold
+from pipeline.columns import Columns, columns_of, keys_are_clean
 from pipeline.errors import ConfigError
-from pipeline.records import find_refusals, fold_values
-from topics.runs import WINDOW_ROW_DTYPE, TickRun, WindowRun
+from pipeline.open_windows import OpenWindows
+from pipeline.refusals import REFUSAL_CAUSES, bars_fit, last_valid_ns, refusal_causes
+from topics.runs import TickRun, WindowRun
 from topics.ticks import TickSchema, tick_schema
-from topics.types import RecordArray
+from topics.types import RecordArray, UInt32Array
 
 MAX_SIZE_NS: Final = 2**53
 """Longest window, 104 days: the end of a window that holds the latest valid time still fits an int64."""
 
 _CHUNK: Final = 4096
-_FIRST_CAPACITY: Final = 2048
 _NONE: Final = np.empty(0, np.int64)
 
 
@@ -110,9 +112,7 @@ class WindowAggregator:
         self.allowed_lateness_ns = allowed_lateness_ns
         self._partitions = partitions
         self._frontier_ns = 0
-        self._clock = np.zeros(fold.CLOCK_SIZE, np.int64)
-        self._clock[fold.MAX_EVENT] = -1
-        self._allocate(_FIRST_CAPACITY)
+        self._open = OpenWindows(size_ns, allowed_lateness_ns)
 
     @property
     def frontier_ns(self) -> int:
@@ -122,12 +122,12 @@ class WindowAggregator:
     @property
     def watermark_ns(self) -> int:
         """Ticks of windows that end at or before it are late."""
-        return int(max(self._clock[fold.MAX_EVENT] - self.allowed_lateness_ns, self._clock[fold.FLOOR]))
+        return self._open.watermark_ns
 
     @property
     def open_ticks(self) -> int:
         """Ticks folded into windows that are still open."""
-        return int(self._accumulators["n_ticks"][self._slot_close > 0].sum())
+        return self._open.n_ticks
 
     def fold(self, run: TickRun) -> FoldResult:
         """Fold a run of ticks, in the order of its records.
@@ -137,41 +137,20 @@ class WindowAggregator:
         topics.errors.UnknownVersion
             The schema is none that ticks have.
         """
-        records, schema = run.records, tick_schema(run.schema)
-        refusals = find_refusals(
-            run, size_ns=self.size_ns, partition=self.partition, partitions=self._partitions
-        )
-        verdict = refusals.verdict
-        closed: list[RecordArray] = []
-        frontier_before = self._frontier_ns
-        self._clock[fold.RUN_MAX] = -1
-        self._clock[fold.N_LATE] = 0
+        schema, records = tick_schema(run.schema), run.records
+        if len(records) <= _CHUNK:
+            return self._fold_chunk(schema, records)
         # In chunks, so that one huge run needs no more open accumulators than many small ones.
-        for start in range(0, len(records), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            self._fold_chunk(schema, records[chunk], verdict[chunk])
-            closed.extend(self._close())
-        late = np.nonzero(verdict == fold.LATE)[0] if self._clock[fold.N_LATE] else _NONE
-        invalid = np.nonzero(verdict == fold.INVALID)[0] if refusals.any else _NONE
-        latest = int(self._clock[fold.RUN_MAX])
-        return FoldResult(
-            closed=self._window_run(closed, frontier_before),
-            late=records[late],
-            late_positions=late,
-            invalid=records[invalid],
-            invalid_positions=invalid,
-            invalid_causes=refusals.names(invalid),
-            last_close_touched_ns=0 if latest < 0 else self._close_of(latest),
-        )
+        starts = range(0, len(records), _CHUNK)
+        return _join(starts, [self._fold_chunk(schema, records[i : i + _CHUNK]) for i in starts])
 
     def advance(self, ts_ns: int) -> WindowRun | None:
         """Move the watermark to ts_ns at least, because the feed is idle; return what that closed.
 
         Event time is the ticks' own otherwise; this is for live feeds that fell silent.
         """
-        self._clock[fold.FLOOR] = max(int(self._clock[fold.FLOOR]), ts_ns)
-        frontier_before = self._frontier_ns
-        return self._window_run(self._close(), frontier_before)
+        self._open.raise_floor(ts_ns)
+        return self._close()
 
     def finish(self, ts_last_ns: int) -> WindowRun | None:
         """Close every window up to the one that holds ts_last_ns, the end of a replay."""
@@ -180,79 +159,62 @@ class WindowAggregator:
     def _close_of(self, ts_ns: int) -> int:
         return (ts_ns // self.size_ns + 1) * self.size_ns
 
-    def _fold_chunk(self, schema: TickSchema, records: RecordArray, verdict: NDArray[np.uint8]) -> None:
-        self._reserve(len(records))
-        ts_event = np.ascontiguousarray(records["ts_event"]).view(np.int64)
-        slots = np.empty(len(records), np.int32)
-        fold.assign_slots(
-            ts_event,
-            np.ascontiguousarray(records["instrument_id"]),
-            self.size_ns,
-            self.allowed_lateness_ns,
-            self._clock,
-            self._slot_close,
-            self._slot_instrument,
-            self._free,
-            self._table,
-            self._accumulators,
-            verdict,
-            slots,
+    def _fold_chunk(self, schema: TickSchema, records: RecordArray) -> FoldResult:
+        instrument_id = np.ascontiguousarray(records["instrument_id"])
+        columns = columns_of(schema, records)
+        causes = self._causes(schema, records, columns, instrument_id)
+        verdict = np.zeros(len(records), np.uint8) if causes is None else (causes != 0).view(np.uint8)
+        slots, latest, n_late = self._open.assign(columns.ts_event, instrument_id, verdict)
+        columns.fold(slots, self._open.accumulators)
+        late = np.flatnonzero(verdict == fold.LATE) if n_late else _NONE
+        invalid = _NONE if causes is None else np.flatnonzero(causes)
+        return FoldResult(
+            closed=self._close(),
+            late=records[late] if n_late else records[:0],
+            late_positions=late,
+            invalid=records[invalid] if len(invalid) else records[:0],
+            invalid_positions=invalid,
+            invalid_causes=() if causes is None else tuple(REFUSAL_CAUSES[code] for code in causes[invalid]),
+            last_close_touched_ns=0 if latest < 0 else self._close_of(latest),
         )
-        fold_values(schema, slots, ts_event, records, self._accumulators)
 
-    def _close(self) -> list[RecordArray]:
+    def _causes(
+        self, schema: TickSchema, records: RecordArray, columns: Columns, instrument_id: UInt32Array
+    ) -> NDArray[np.uint8] | None:
+        # None: every row may be folded.
+        partition, partitions = (0, 1) if self._partitions is None else (self.partition, self._partitions)
+        last_ns = last_valid_ns(self.size_ns)
+        if (
+            bars_fit(schema.name, self.size_ns)
+            and keys_are_clean(columns.ts_event, instrument_id, last_ns, partition, partitions)
+            and columns.is_clean()
+        ):
+            return None
+        return refusal_causes(
+            TickRun(schema.name, records),
+            size_ns=self.size_ns,
+            partition=self.partition,
+            partitions=self._partitions,
+        )
+
+    def _close(self) -> WindowRun | None:
         frontier = self.watermark_ns // self.size_ns * self.size_ns
         if frontier <= self._frontier_ns:
-            return []
-        self._frontier_ns = frontier
-        n_closed = fold.release_closed(
-            frontier,
-            self._clock,
-            self._slot_close,
-            self._slot_instrument,
-            self._free,
-            self._table,
-            self._closed,
-        )
-        if not n_closed:
-            return []
-        slots = self._closed[:n_closed]
-        keys = self._accumulators[["ts_close", "instrument_id"]][slots]
-        rows: RecordArray = np.empty(n_closed, WINDOW_ROW_DTYPE)
-        order = np.lexsort((keys["instrument_id"], keys["ts_close"]))
-        fold.copy_rows(self._accumulators, slots[order], rows)
-        return [rows]
-
-    def _window_run(self, closed: list[RecordArray], frontier_before: int) -> WindowRun | None:
-        if self._frontier_ns == frontier_before:
             return None
+        self._frontier_ns = frontier
+        return WindowRun(self.universe, self.partition, self.size_ns, frontier, self._open.close(frontier))
+
+
+def _join(starts: Iterable[int], results: list[FoldResult]) -> FoldResult:
+    closed = [result.closed for result in results if result.closed is not None]
+    offsets = list(zip(starts, results, strict=True))
+    return FoldResult(
         # Later chunks close later windows only, so the rows are in order already.
-        rows = np.concatenate(closed) if closed else np.empty(0, WINDOW_ROW_DTYPE)
-        return WindowRun(self.universe, self.partition, self.size_ns, self._frontier_ns, rows)
-
-    def _allocate(self, capacity: int) -> None:
-        self._accumulators: RecordArray = np.zeros(capacity, fold.ACCUMULATOR_DTYPE)
-        self._slot_close = np.zeros(capacity, np.int64)
-        self._slot_instrument = np.zeros(capacity, np.uint32)
-        self._free = np.arange(capacity - 1, -1, -1, dtype=np.int32)
-        self._closed = np.empty(capacity, np.int32)
-        self._table = np.zeros(2 * capacity, np.int32)
-        self._clock[fold.N_FREE] = capacity
-
-    def _reserve(self, n_ticks: int) -> None:
-        # A kernel cannot grow its arrays: every tick may open an accumulator.
-        if self._clock[fold.N_FREE] >= n_ticks:
-            return
-        used = self._slot_close > 0
-        accumulators, closes = self._accumulators[used], self._slot_close[used]
-        instruments = self._slot_instrument[used]
-        n_used = len(accumulators)
-        capacity = 2 * len(self._slot_close)
-        while capacity - n_used < n_ticks:
-            capacity *= 2
-        self._allocate(capacity)
-        self._accumulators[:n_used] = accumulators
-        self._slot_close[:n_used] = closes
-        self._slot_instrument[:n_used] = instruments
-        self._clock[fold.N_FREE] = capacity - n_used
-        fold.rebuild_table(self._slot_close, self._slot_instrument, self._table)
+        closed=replace(closed[-1], rows=np.concatenate([run.rows for run in closed])) if closed else None,
+        late=np.concatenate([result.late for result in results]),
+        late_positions=np.concatenate([start + result.late_positions for start, result in offsets]),
+        invalid=np.concatenate([result.invalid for result in results]),
+        invalid_positions=np.concatenate([start + result.invalid_positions for start, result in offsets]),
+        invalid_causes=tuple(cause for result in results for cause in result.invalid_causes),
+        last_close_touched_ns=max(result.last_close_touched_ns for result in results),
+    )

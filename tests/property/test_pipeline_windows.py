@@ -6,10 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.columns import columns_of, keys_are_clean
+from pipeline.refusals import last_valid_ns, refusal_causes
 from pipeline.windows import WindowAggregator
 from tests.unit.pipeline.reference import ReferenceWindows
-from tests.unit.pipeline.ticks import SECOND, SIZE, START, cut, cut_at, mixed_runs, tick_runs
+from tests.unit.pipeline.ticks import SCHEMAS, SECOND, SIZE, START, cut, cut_at, mixed_runs, tick_runs
 from topics.runs import WINDOW_ROW_DTYPE, TickRun
+from topics.ticks import tick_schema
 from topics.types import RecordArray
 
 END = START + 10_000 * SECOND
@@ -46,6 +49,17 @@ def test_windows_equal_the_reference_to_the_bit(runs: list[TickRun], lateness_ns
     assert rows.tobytes() == reference.row_array().tobytes()
     assert late == reference.late
     assert invalid == reference.invalid
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.sampled_from(SCHEMAS))
+def test_nothing_refused_passes_the_quick_look(data: st.DataObject, schema: str) -> None:
+    run = data.draw(tick_runs(schema, max_ticks=2))
+    columns = columns_of(tick_schema(schema), run.records)
+    instrument_id = np.ascontiguousarray(run.records["instrument_id"])
+    if columns.is_clean() and keys_are_clean(columns.ts_event, instrument_id, last_valid_ns(SIZE), 1, 2):
+        assert not refusal_causes(run, size_ns=SIZE, partition=1, partitions=2).any()
+        assert (instrument_id != 0).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -112,4 +112,5 @@ def tick_runs(
 def mixed_runs(draw: Any, max_runs: int = 4, max_ticks: int = 12) -> list[TickRun]:
     """Several runs of different schemas, of the same instruments and times."""
     schemas = draw(st.lists(st.sampled_from(SCHEMAS), min_size=1, max_size=max_runs))
-    return [draw(tick_runs(schema, max_ticks=max_ticks)) for schema in schemas]
+    odd = draw(st.booleans())
+    return [draw(tick_runs(schema, max_ticks=max_ticks, odd=odd)) for schema in schemas]
