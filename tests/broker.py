@@ -95,7 +95,9 @@ def _docker_kafka(image: str) -> Iterator[str]:
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
     }
-    container = DockerContainer(image).with_bind_ports("9092/tcp", ("127.0.0.1", port))
+    container = DockerContainer(image)
+    # Not `with_bind_ports`, which would bind every interface of the host.
+    container.ports["9092/tcp"] = ("127.0.0.1", port)
     for name, value in settings.items():
         container = container.with_env(name, value)
     with container:
@@ -106,8 +108,9 @@ def _docker_kafka(image: str) -> Iterator[str]:
 def _await_broker(port: int, container: Any) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not answers("127.0.0.1", port):
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"Kafka in Docker does not answer after {_START_TIMEOUT_S} s: {container.get_logs()}"
-            )
+        wrapped = container.get_wrapped_container()
+        wrapped.reload()
+        if wrapped.status == "exited" or time.monotonic() > deadline:
+            waited = f"{wrapped.status}, no answer within {_START_TIMEOUT_S} s"
+            raise RuntimeError(f"Kafka in Docker: {waited}; its log: {container.get_logs()}")
         time.sleep(0.2)
