@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,14 +66,16 @@ def test_it_answers_while_in_its_context_and_is_gone_after() -> None:
         _ = broker.bootstrap
 
 
-def test_a_given_folder_is_kept_and_a_temporary_one_is_not(tmp_path: Path) -> None:
+def test_a_given_folder_is_kept_and_a_temporary_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EmbeddedBroker(data_dir=tmp_path / "kept"):
-        pass
-    assert log_path(tmp_path / "kept").exists()
-    before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("cs3g-broker-*"))  # noqa: S108
+        assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     with EmbeddedBroker():
-        pass
-    assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("cs3g-broker-*")) <= before  # noqa: S108
+        assert len(list(tmp_path.iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert log_path(tmp_path / "kept").exists()
 
 
 async def test_what_was_sent_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -117,12 +120,14 @@ def test_it_is_started_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a child with its parent")
-def test_it_dies_with_a_parent_that_is_killed() -> None:
+def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import signal\nfrom topics.embedded import EmbeddedBroker\n"
-        "broker = EmbeddedBroker().start()\nprint(broker.pid, broker.bootstrap, flush=True)\nsignal.pause()\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom topics.embedded import EmbeddedBroker\n"
+        "broker = EmbeddedBroker(data_dir=Path(sys.argv[1])).start()\n"
+        "print(broker.pid, broker.bootstrap, flush=True)\nsignal.pause()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+    arguments = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid, bootstrap = parent.stdout.readline().split()
         assert answers(*address(bootstrap))
