@@ -87,7 +87,7 @@ class EvolvingGraph(nn.Module):
         self.heads, self.rank, self.edges, self.relations = heads, rank, edges, relations
         self.n_factors = 2 * heads * rank
         self.factors = nn.Linear(width, self.n_factors, bias=False)
-        self.ssm = SelectiveSSM(self.n_factors, state_size) if state_size else None
+        self.ssm = SelectiveSSM(self.n_factors, state_size, gain=1.0) if state_size else None
         if relations:
             self.sector_prior = nn.Parameter(torch.full((heads,), 0.5))
             self.correlation_prior = nn.Parameter(torch.full((heads,), 1.0))

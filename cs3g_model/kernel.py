@@ -42,7 +42,7 @@ class StudentWeights(NamedTuple):
     D: Array  # (D,)
     query: Array  # (R, D)
     key: Array  # (R, D)
-    hidden: Array  # (D, 4 D): of y, its low-rank mix, its sector mean, its neighbor mean
+    hidden: Array  # (D, 4 D): of y, and times their gains of its low-rank mix, sector and neighbor means
     hidden_bias: Array  # (D,)
     outward: Array  # (1, D)
     outward_bias: Array  # (1,)
@@ -62,7 +62,8 @@ class Workspace(NamedTuple):
     B: Array  # (S, N)
     C: Array  # (S, N)
     parts: Array  # (4 D, N)
-    rows: Array  # (N, D): y by instrument
+    rows: Array  # (N, D): y by instrument, centered
+    mean: Array  # (D,)
     mixed: Array  # (N, D)
     query: Array  # (R, N)
     key: Array  # (R, N)
@@ -99,6 +100,7 @@ def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Wor
         C=empty(S, N),
         parts=empty(4 * D, N),
         rows=empty(N, D),
+        mean=empty(D),
         mixed=empty(N, D),
         query=empty(R, N),
         key=empty(R, N),
@@ -141,6 +143,7 @@ def run_student(
         _linear(weights.C, w.u, w.C)
         _scan(weights.A, weights.A_inverse, weights.D, w)
         _transpose(w.parts[:D], w.rows)
+        _center(w)
         _linear(weights.query, w.parts[:D], w.query)
         _linear(weights.key, w.parts[:D], w.key)
         _mix_low_rank(w, w.parts[D : 2 * D])
@@ -269,6 +272,20 @@ def _transpose(x: Array, out: Array) -> None:
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = x[j, i]
+
+
+@kernel
+def _center(w: Workspace) -> None:
+    N = w.rows.shape[0]
+    count = _EPSILON
+    w.mean[:] = ZERO
+    for n in range(N):
+        count += w.live[n]
+        _add_scaled(w.live[n], w.rows[n], w.mean)
+    for i in range(w.mean.shape[0]):
+        w.mean[i] = w.mean[i] / count
+    for n in range(N):
+        _add_scaled(-ONE, w.mean, w.rows[n])
 
 
 @kernel

@@ -1,5 +1,7 @@
 """Mixing of cost linear in N: the student's low-rank graph, and means over the known relations.
 
+What is mixed is centered first: what all instruments share says nothing about their order, and would only
+let a model tell the training days apart.
 An absent instrument neither sends nor receives.
 """
 
@@ -11,10 +13,16 @@ from torch.nn import functional
 
 from cs3g_model.inputs import SnapshotTensors
 
-__all__ = ["LowRankMixer", "neighbor_mean", "sector_mean"]
+__all__ = ["LowRankMixer", "center", "neighbor_mean", "sector_mean"]
 
 EPSILON = 1e-6
 """Added to denominators; the kernel uses the same."""
+
+
+def center(y: Tensor, mask: Tensor) -> Tensor:
+    """Subtract from y (T, N, D) the mean over the present instruments of each window."""
+    m = mask[..., None].to(y.dtype)
+    return y - (y * m).sum(1, keepdim=True) / (m.sum(1, keepdim=True) + EPSILON)
 
 
 def positive_map(x: Tensor) -> Tensor:
@@ -25,7 +33,7 @@ def positive_map(x: Tensor) -> Tensor:
 class LowRankMixer(nn.Module):
     """Row-normalized mixing with the data-dependent rank-R graph phi(Q) phi(K)^T.
 
-    m_i = phi(q_i) . sum_j phi(k_j) y_j / (phi(q_i) . sum_j phi(k_j)), never forming the (N, N) graph
+    m_i = phi(q_i) . sum_j phi(k_j) v_j / (phi(q_i) . sum_j phi(k_j)), never forming the (N, N) graph
     (Katharopoulos et al. 2020, arXiv 2006.16236). phi(x) = 1 + x above 0 and 1 / (1 - x) below: their
     elu + 1 without the exponential.
     """
@@ -35,11 +43,11 @@ class LowRankMixer(nn.Module):
         self.query = nn.Linear(width, rank, bias=False)
         self.key = nn.Linear(width, rank, bias=False)
 
-    def forward(self, y: Tensor, mask: Tensor) -> Tensor:
-        """Mix y (T, N, D) over the present instruments, mask (T, N)."""
+    def forward(self, y: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Mix values v (T, N, D) with the graph of y (T, N, D) over the present instruments, mask (T, N)."""
         q = positive_map(self.query(y))  # (T, N, R)
         k = positive_map(self.key(y)) * mask[..., None]
-        total = k.transpose(1, 2) @ y  # (T, R, D)
+        total = k.transpose(1, 2) @ v  # (T, R, D)
         weight = k.sum(1)[..., None]  # (T, R, 1)
         return (q @ total) / (q @ weight + EPSILON)
 

@@ -1,6 +1,6 @@
 """The selective state-space model that runs along time in each instrument (Gu & Dao 2023, arXiv 2312.00752).
 
-    h[t] = exp(delta A) h[t-1] + (exp(delta A) - 1) / A * B[t] u[t],    y[t] = <C[t], h[t]> + D u[t]
+    h[t] = exp(delta A) h[t-1] + (exp(delta A) - 1) / A * B[t] u[t],    y[t] = g <C[t], h[t]> + D u[t]
 
 The exact zero-order hold, where Mamba simplifies B's side to Euler's delta B. A = -exp(A_log) < 0 and
 delta = softplus(.) > 0 keep 0 < exp(delta A) < 1 for ever. delta = 0 for an absent instrument, which makes
@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from cs3g_model.gains import SMALL_GAIN
 
 __all__ = ["SelectiveSSM", "discretize_zoh", "selective_scan", "selective_scan_ref"]
 
@@ -66,6 +68,8 @@ class SelectiveSSM(nn.Module):
         S per channel.
     tied
         Give a channel's S states the rates a, 2 a, ..., S a with one learned a, instead of S learned ones.
+    gain
+        Where the learned gain g of the memory starts.
     delta_range
         delta's bias is drawn log-uniformly from here: time constants from a few windows to many.
     """
@@ -76,6 +80,7 @@ class SelectiveSSM(nn.Module):
         state_size: int,
         *,
         tied: bool = False,
+        gain: float = SMALL_GAIN,
         delta_range: tuple[float, float] = (0.02, 0.5),
     ) -> None:
         super().__init__()
@@ -89,6 +94,7 @@ class SelectiveSSM(nn.Module):
         self.register_buffer("rates", rates if tied else torch.ones(1), persistent=False)
         self.A_log = nn.Parameter(torch.log(torch.ones(1) if tied else rates).repeat(width, 1))
         self.D = nn.Parameter(torch.ones(width))
+        self.gain = nn.Parameter(torch.full((state_size,), gain))
         low, high = (math.log(v) for v in delta_range)
         with torch.no_grad():
             delta = torch.exp(torch.empty(width).uniform_(low, high))
@@ -99,7 +105,7 @@ class SelectiveSSM(nn.Module):
         """Run over u (T, N, D) from h (N, D, S); mask (T, N) bool freezes the absent."""
         delta = functional.softplus(self.delta(u)) * mask[..., None]
         A = -torch.exp(self.A_log) * self.rates
-        return selective_scan(u, delta, A, self.B(u), self.C(u), self.D, h)
+        return selective_scan(u, delta, A, self.B(u), self.gain * self.C(u), self.D, h)
 
     def step(self, u: Tensor, mask: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Run over one window: u (N, D), mask (N,)."""

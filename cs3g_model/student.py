@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cs3g_model.config import StudentConfig
+from cs3g_model.gains import SMALL_GAIN
 from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
-from cs3g_model.mixing import LowRankMixer, neighbor_mean, sector_mean
+from cs3g_model.mixing import LowRankMixer, center, neighbor_mean, sector_mean
 from cs3g_model.ssm import SelectiveSSM
-from cs3g_model.wavelets import CausalHaarBank
+from cs3g_model.wavelets import BandProjection, CausalHaarBank
 
 __all__ = ["Student"]
 
@@ -21,7 +22,8 @@ __all__ = ["Student"]
 class Student(nn.Module):
     """The student as a torch module with two entry points, `forward` over a run and `step`.
 
-    score = w . silu(W [y, low-rank(y), sector(y), neighbors(y)] + b) + b', y the SSM's output.
+    score = w . silu(W [y, g_1 low-rank(v), g_2 sector(v), g_3 neighbors(v)] + b) + b', where y is the SSM's
+    output, v the same centered, g learned gains. w starts at 0: a random function would drown the signal.
     """
 
     def __init__(self, config: StudentConfig) -> None:
@@ -29,7 +31,7 @@ class Student(nn.Module):
         self.config = config
         D = config.width
         self.wavelets = CausalHaarBank(config.n_features, config.wavelet_levels, config.threshold)
-        self.inward = nn.Linear(self.wavelets.n_bands, D)
+        self.inward = BandProjection(config.n_features, self.wavelets.n_bands, D)
         self.ssm = SelectiveSSM(D, config.state_size, tied=True)
         parts = 1
         if config.graph:
@@ -38,7 +40,10 @@ class Student(nn.Module):
         if config.relations:
             parts += 2
         self.hidden = nn.Linear(parts * D, D)
+        if parts > 1:
+            self.gains = nn.Parameter(torch.full((parts - 1,), SMALL_GAIN))
         self.outward = nn.Linear(D, 1)
+        nn.init.zeros_(self.outward.weight)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state's tensors without their leading N."""
@@ -49,11 +54,13 @@ class Student(nn.Module):
         bands, after = self.wavelets(x.features, x.mask, state)
         u = functional.silu(self.inward(bands))  # (T, N, D)
         y, after["ssm"] = self.ssm(u, x.mask, state["ssm"])
-        parts = [y]
+        v = center(y, x.mask)
+        messages = []
         if self.config.graph:
-            parts.append(self.mixer(y, x.mask))
+            messages.append(self.mixer(y, v, x.mask))
         if self.config.relations:
-            parts += [sector_mean(y, x), neighbor_mean(y, x)]
+            messages += [sector_mean(v, x), neighbor_mean(v, x)]
+        parts = [y, *(self.gains[i] * m for i, m in enumerate(messages))]
         z = functional.silu(self.hidden(torch.cat(parts, dim=-1)))  # (T, N, D)
         scores = self.outward(z).squeeze(-1)
         return ModelOutput(scores=torch.where(x.mask, scores, 0.0), hidden=z), after

@@ -49,23 +49,30 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
 
     learned = config.threshold == "learned" and L > 0
     threshold = take("wavelets.threshold", L, F).clip(min=0) if learned else np.zeros((L, F), np.float32)
+    inward = take("inward.whole.weight", D, F)[:, None, :].repeat(L + 1, axis=1)
+    if L:
+        bands = take("inward.bands.weight", D, (L + 1) * F).reshape(D, L + 1, F)
+        inward = inward + take("inward.gain", D)[:, None, None] * bands
     A = -np.exp(take("ssm.A_log", D, 1))
     parts = 1 + int(config.graph) + 2 * int(config.relations)
-    hidden = take("hidden.weight", D, parts * D)
+    hidden = take("hidden.weight", D, parts * D).reshape(D, parts, D)
+    if parts > 1:
+        gains = np.concatenate([np.ones(1, np.float32), take("gains", parts - 1)])
+        hidden = hidden * gains[:, None]
     columns = [0, *([1] if config.graph else []), *([2, 3] if config.relations else [])]
     wide = np.zeros((D, 4, D), np.float32)
-    wide[:, columns] = hidden.reshape(D, parts, D)
+    wide[:, columns] = hidden
     zeros = np.zeros((R, D), np.float32)
     weights = StudentWeights(
         threshold=threshold,
-        inward=take("inward.weight", D, (L + 1) * F),
-        inward_bias=take("inward.bias", D),
+        inward=inward.reshape(D, (L + 1) * F),
+        inward_bias=take("inward.whole.bias", D),
         delta=take("ssm.delta.weight", D, D),
         delta_bias=take("ssm.delta.bias", D),
         A=A[:, 0],
         A_inverse=np.float32(1) / (A * np.arange(1, S + 1, dtype=np.float32)),
         B=take("ssm.B.weight", S, D),
-        C=take("ssm.C.weight", S, D),
+        C=take("ssm.gain", S)[:, None] * take("ssm.C.weight", S, D),
         D=take("ssm.D", D),
         query=take("mixer.query.weight", R, D) if config.graph else zeros,
         key=take("mixer.key.weight", R, D) if config.graph else zeros,

@@ -9,17 +9,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cs3g_model.config import TeacherConfig
+from cs3g_model.gains import SMALL_GAIN
 from cs3g_model.graph import EvolvingGraph, WeightedSum
 from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
-from cs3g_model.mixing import neighbor_mean, sector_mean
+from cs3g_model.mixing import center, neighbor_mean, sector_mean
 from cs3g_model.ssm import SelectiveSSM
-from cs3g_model.wavelets import CausalHaarBank
+from cs3g_model.wavelets import BandProjection, CausalHaarBank
 
 __all__ = ["Teacher"]
 
 
 class TeacherBlock(nn.Module):
-    """y = SSM(silu(W norm(x))); x + drop(P y + sigmoid(G [y, m]) * M m), m the messages that reach a node."""
+    """One step of time and one of the graph.
+
+    y = SSM(silu(W norm(x)));   x + drop(P y + g * sigmoid(G [y, m]) * M m)
+
+    m holds the messages that reach a node, of y centered; g are learned gains.
+    """
 
     def __init__(self, config: TeacherConfig) -> None:
         super().__init__()
@@ -48,6 +54,7 @@ class TeacherBlock(nn.Module):
         if channels:
             self.gate = nn.Linear((1 + channels) * D, D)
             self.messages = nn.Linear(channels * D, D, bias=False)
+            self.gains = nn.Parameter(torch.full((D,), SMALL_GAIN))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state's tensors without their leading N."""
@@ -60,21 +67,23 @@ class TeacherBlock(nn.Module):
         """Run over z (T, N, D)."""
         y, h = self.ssm(functional.silu(self.inward(self.norm(z))), x.mask, state["ssm"])
         after = {"ssm": h}
+        centered = center(y, x.mask)
         parts = []
         if self.config.graph:
             graph, evolved = self.graph(y, x, state)
             after |= evolved
             T, N, D = y.shape
             H = self.config.heads
-            v = self.values(y).view(T, N, H, D // H).transpose(1, 2).reshape(T * H * N, D // H)
+            v = self.values(centered).view(T, N, H, D // H).transpose(1, 2).reshape(T * H * N, D // H)
             m = self.passing(v, graph).view(T, H, N, D // H).transpose(1, 2).reshape(T, N, D)
             parts.append(m)
         if self.config.relations:
-            parts += [sector_mean(y, x), neighbor_mean(y, x)]
+            parts += [sector_mean(centered, x), neighbor_mean(centered, x)]
         out = self.outward(y)
         if parts:
             m = torch.cat(parts, dim=-1)
-            out = out + torch.sigmoid(self.gate(torch.cat([y, m], dim=-1))) * self.messages(m)
+            gate = torch.sigmoid(self.gate(torch.cat([y, m], dim=-1)))
+            out = out + self.gains * gate * self.messages(m)
         return z + self.dropout(out), after
 
 
@@ -88,10 +97,11 @@ class Teacher(nn.Module):
         super().__init__()
         self.config = config
         self.wavelets = CausalHaarBank(config.n_features, config.wavelet_levels, config.threshold)
-        self.inward = nn.Linear(self.wavelets.n_bands, config.width)
+        self.inward = BandProjection(config.n_features, self.wavelets.n_bands, config.width)
         self.blocks = nn.ModuleList(TeacherBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.score = nn.Linear(config.width, 1)
+        nn.init.zeros_(self.score.weight)  # a random function would drown the signal
         self.dispersion = nn.Linear(config.width, 1)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:

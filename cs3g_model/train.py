@@ -1,7 +1,7 @@
 """Fits a teacher or student to labels by truncated backpropagation through time.
 
-The history is cut into chunks. The first epoch visits them in order, the later ones in random order, each
-from the state that the chunk before it left when it was last visited. A running average of the weights is
+The history is cut into chunks, visited in random order, each from the state that the chunk before it left
+when it was last visited, a fresh one at first. A running average of the weights is
 validated several times an epoch and the best one is kept. Single-threaded, so that a seed decides every bit.
 """
 
@@ -179,7 +179,7 @@ def _fit(
     for done in range(total):
         epoch, step = divmod(done, len(starts))
         if step == 0:
-            order = generator.permutation(len(starts)) if epoch else np.arange(len(starts))
+            order = generator.permutation(len(starts))
         i = int(order[step])
         start, stop = starts[i], min(starts[i] + settings.chunk, data.train_stop)
         model.train()
@@ -203,9 +203,7 @@ def _fit(
         if progress is not None:
             remaining = (time.monotonic() - began) / (done + 1) * (total - done - 1)
             progress(
-                Progress(
-                    epoch, settings.epochs, step + 1, len(starts), loss.item(), kept.latest(), remaining
-                )
+                Progress(epoch, settings.epochs, step + 1, len(starts), loss.item(), kept.latest(), remaining)
             )
         if len(kept.valid) - 1 - kept.best >= settings.patience:
             break
@@ -265,4 +263,3 @@ def _validate(model: Model, x: SnapshotTensors, data: LabeledSnapshots) -> float
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     for a, p in zip(average.parameters(), model.parameters(), strict=True):
         a.lerp_(p, 1 - decay)
-

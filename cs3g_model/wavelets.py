@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from cs3g_model.config import ThresholdMode
+from cs3g_model.gains import SMALL_GAIN
 
-__all__ = ["CausalHaarBank"]
+__all__ = ["BandProjection", "CausalHaarBank"]
 
 _NOISE_DECAY = 0.97
 _ABS_TO_SIGMA = math.sqrt(math.pi / 2)  # E|d| of a Gaussian is sigma sqrt(2 / pi)
@@ -121,3 +122,30 @@ class CausalHaarBank(nn.Module):
             n = torch.where(observed, _NOISE_DECAY * n + (1 - _NOISE_DECAY) * d[t].abs().detach(), n)
             sigmas.append(n * _ABS_TO_SIGMA)
         return torch.stack(sigmas), n
+
+
+class BandProjection(nn.Module):
+    """W (sum of the bands) + g * V bands + b: the denoised features, and with a learned gain each band of them.
+
+    Parameters
+    ----------
+    n_features, n_bands
+        F and (L + 1) F.
+    width
+        D of the output.
+    """
+
+    def __init__(self, n_features: int, n_bands: int, width: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.whole = nn.Linear(n_features, width)
+        if n_bands > n_features:
+            self.bands = nn.Linear(n_bands, width, bias=False)
+            self.gain = nn.Parameter(torch.full((width,), SMALL_GAIN))
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """Project bands (..., (L + 1) F) to (..., D)."""
+        out: Tensor = self.whole(bands.view(*bands.shape[:-1], -1, self.n_features).sum(-2))
+        if bands.shape[-1] > self.n_features:
+            out = out + self.gain * self.bands(bands)
+        return out
