@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import stat
 import subprocess
@@ -13,13 +11,22 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from topics.errors import BrokerStartFailed, PortInUse
 
-_PR_SET_PDEATHSIG: Final = 1
 _LOG_TAIL_BYTES: Final = 2000
 _POLL_S: Final = 0.02
+
+# Asks the kernel for a SIGTERM when the parent ends, which outlives exec, then becomes the broker. Not a
+# `preexec_fn`: that forks a process which may hold threads.
+_DIE_WITH_PARENT: Final = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 # Asks for the brokers and for no topic: Metadata (API 3) version 1, correlation id 7, no client id.
 _METADATA_REQUEST: Final = bytes.fromhex("0000000e 0003 0001 00000007 ffff 00000000")
@@ -100,21 +107,19 @@ def spawn(binary: Path, data_dir: Path, host: str, port: int, *, detached: bool)
     detached
         Outlive this process, in a session of its own; otherwise die with it where the system can do that.
     """
+    command = [
+        str(binary),
+        "start",
+        *("--data-dir", str(data_dir)),
+        *("--host", host),
+        *("--only", "kafka"),
+        *("--kafka-port", str(port)),
+    ]
+    if not detached and sys.platform.startswith("linux"):
+        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
     with log_path(data_dir).open("ab") as log:
         return subprocess.Popen(
-            [
-                str(binary),
-                "start",
-                *("--data-dir", str(data_dir)),
-                *("--host", host),
-                *("--only", "kafka"),
-                *("--kafka-port", str(port)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=None if detached else _die_with_parent(),
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
 
@@ -165,18 +170,3 @@ def await_answer(
                 f" its log in {log_path(data_dir)} ends:\n{log_tail(data_dir)}"
             )
         time.sleep(_POLL_S)
-
-
-def _die_with_parent() -> Callable[[], Any] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    # Loaded before the fork: the child may only make calls that are safe there.
-    prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return ask

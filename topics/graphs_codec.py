@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from topics import arrow
+from topics import arrow, checks
 from topics.envelope import ARROW, Envelope
 from topics.errors import SchemaError
 from topics.runs import GraphRun
@@ -117,22 +117,22 @@ def decode_graphs(value: bytes | None, envelope: Envelope) -> GraphRun:
 
 def _check(run: GraphRun) -> None:
     n_windows, n_instruments = len(run.ts_close), len(run.instrument_ids)
-    arrow.check_run_axes(run.size_ns, run.ts_close, run.instrument_ids, run.symbols)
+    checks.check_run_axes(run.size_ns, run.ts_close, run.instrument_ids, run.symbols)
     shape = (n_windows, n_instruments)
     n_features, n_neighbors = run.features.shape[-1], run.neighbors.shape[-1]
-    arrow.check_shape("sector", run.sector, (n_instruments,), np.int16)
-    arrow.check_shape("mask", run.mask, shape, np.bool_)
-    arrow.check_shape("close", run.close, shape, np.int64)
-    arrow.check_shape("features", run.features, (*shape, n_features), np.float32)
-    arrow.check_shape("neighbors", run.neighbors, (*shape, n_neighbors), np.int32)
-    arrow.check_shape("neighbor_weights", run.neighbor_weights, (*shape, n_neighbors), np.float32)
+    checks.check_shape("sector", run.sector, (n_instruments,), np.int16)
+    checks.check_shape("mask", run.mask, shape, np.bool_)
+    checks.check_shape("close", run.close, shape, np.int64)
+    checks.check_shape("features", run.features, (*shape, n_features), np.float32)
+    checks.check_shape("neighbors", run.neighbors, (*shape, n_neighbors), np.int32)
+    checks.check_shape("neighbor_weights", run.neighbor_weights, (*shape, n_neighbors), np.float32)
     if run.feature_names and len(run.feature_names) != n_features:
         raise SchemaError(
             f"`feature_names` has {len(run.feature_names)} names for {n_features} features",
             field_path="feature_names",
         )
-    arrow.check_finite("features", run.features)
-    arrow.check_finite("neighbor_weights", run.neighbor_weights)
+    checks.check_finite("features", run.features)
+    checks.check_finite("neighbor_weights", run.neighbor_weights)
     if n_neighbors and n_windows and not -1 <= run.neighbors.min() <= run.neighbors.max() < n_instruments:
         raise SchemaError(f"`neighbors` must be in -1..{n_instruments - 1}", field_path="neighbors")
     if ((run.close == UNDEF_PRICE) == run.mask).any():

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from topics import arrow
+from topics import arrow, checks
 from topics.envelope import ARROW, Envelope
 from topics.errors import SchemaError
 from topics.runs import PredictionRun
@@ -86,7 +86,7 @@ def decode_predictions(value: bytes | None, envelope: Envelope) -> PredictionRun
     batch, metadata = arrow.read_stream(value, _TYPES, _Metadata)
     instrument_ids = arrow.axis("instrument_ids", metadata.instrument_ids, np.uint32)
     ts_close = arrow.axis("ts_close", metadata.ts_close, np.int64)
-    arrow.check_run_axes(metadata.size_ns, ts_close, instrument_ids, metadata.symbols)
+    checks.check_run_axes(metadata.size_ns, ts_close, instrument_ids, metadata.symbols)
     shape = (len(ts_close), len(instrument_ids))
 
     position = arrow.index_column(batch, "symbol")
@@ -137,13 +137,13 @@ def _window_of_rows(rows_ts_close: Int64Array, ts_close: Int64Array) -> Int64Arr
 
 
 def _check(run: PredictionRun) -> None:
-    arrow.check_run_axes(run.size_ns, run.ts_close, run.instrument_ids, run.symbols)
+    checks.check_run_axes(run.size_ns, run.ts_close, run.instrument_ids, run.symbols)
     shape = (len(run.ts_close), len(run.instrument_ids))
-    arrow.check_shape("mask", run.mask, shape, np.bool_)
-    arrow.check_shape("scores", run.scores, shape, np.float32)
-    arrow.check_shape("ranks", run.ranks, shape, np.int32)
-    arrow.check_shape("warmup", run.warmup, shape[:1], np.bool_)
-    arrow.check_finite("scores", run.scores)
+    checks.check_shape("mask", run.mask, shape, np.bool_)
+    checks.check_shape("scores", run.scores, shape, np.float32)
+    checks.check_shape("ranks", run.ranks, shape, np.int32)
+    checks.check_shape("warmup", run.warmup, shape[:1], np.bool_)
+    checks.check_finite("scores", run.scores)
     # A rank names its place among the present instruments of the window, from 1.
     n_present = run.mask.sum(axis=1, dtype=np.int32)
     if ((run.ranks < 1) == run.mask).any() or (run.ranks > n_present[:, np.newaxis]).any():

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from topics import arrow
+from topics import arrow, checks
 from topics.envelope import ARROW, Envelope
 from topics.errors import SchemaError
 from topics.runs import WINDOW_ROW_DTYPE, WindowRun
@@ -94,4 +94,4 @@ def _check(run: WindowRun) -> None:
     if (rows["n_ticks"] <= 0).any() or (instrument_id == 0).any():
         raise SchemaError("a row must hold an instrument and at least one tick", field_path="n_ticks")
     for name in _FLOATS:
-        arrow.check_finite(name, rows[name])
+        checks.check_finite(name, rows[name])
