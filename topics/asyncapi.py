@@ -146,9 +146,10 @@ def _control_schemas() -> dict[str, Any]:
     kinds = [*CONTROL_TYPES.values(), *JSON_TICK_TYPES]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
-        # Only the first line: the sections below it are for readers of the source.
+        # Only the summary: the sections below it are for readers of the source.
         if "description" in schema:
-            schema["description"] = re.split(r"\n\s*\n", schema["description"])[0].strip()
+            summary = re.split(r"\n\s*\n", schema["description"])[0]
+            schema["description"] = " ".join(summary.split())
     return dict(sorted(schemas.items()))
 
 

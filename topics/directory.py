@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -34,6 +35,8 @@ class InstrumentDirectory:
         self._stack = AsyncExitStack()
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
+        # Several tasks may look up at once; they share one position in the topic.
+        self._reading = asyncio.Lock()
 
     @property
     def known(self) -> Mapping[int, Instrument]:
@@ -77,11 +80,11 @@ class InstrumentDirectory:
 
     async def refresh(self) -> None:
         """Read on to the topic's end as it is now."""
-        consumer = self._consumer
-        if consumer is None:
-            raise BrokerError("the directory is not connected: use it as `async with`")
-        async for record in read_to_end(consumer, self._partitions):
-            self._take(record.value, record.headers, record.offset)
+        async with self._reading:
+            if self._consumer is None:
+                raise BrokerError("the directory is not connected: use it as `async with`")
+            async for record in read_to_end(self._consumer, self._partitions):
+                self._take(record.value, record.headers, record.offset)
 
     def _take(self, value: bytes | None, headers: Iterable[tuple[str, bytes]], offset: int) -> None:
         try:
