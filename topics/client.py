@@ -122,12 +122,12 @@ class PredictionReader:
             await consumer.stop()
 
     async def __aiter__(self) -> AsyncIterator[PredictionRun]:
-        """Yield runs of new windows as they come.
+        """Yield runs of new windows as they come; sits out a broker's outage and goes on after it.
 
         Raises
         ------
         BrokerUnavailable
-            The broker went away for good.
+            The broker refuses to go on.
         """
         while True:
             run = self._read(await self._next())
@@ -135,10 +135,19 @@ class PredictionReader:
                 yield run
 
     async def read_available(self) -> list[PredictionRun]:
-        """Return what is new up to the topic's end as it is now, without waiting for more."""
+        """Return what is new up to the topic's end as it is now, without waiting for more.
+
+        Raises
+        ------
+        BrokerUnavailable
+            The broker does not answer.
+        """
         consumer = self._connected()
         partitions = list(consumer.assignment())
-        ends = await consumer.end_offsets(partitions)
+        try:
+            ends = await consumer.end_offsets(partitions)
+        except KafkaError as error:
+            raise self._unavailable(error) from error
         runs = []
         for partition in partitions:
             while await consumer.position(partition) < ends[partition]:
@@ -165,7 +174,10 @@ class PredictionReader:
         try:
             return await self._connected().getone()
         except KafkaError as error:
-            raise BrokerUnavailable(f"the broker at {self._bootstrap!r} went away: {error}") from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: KafkaError) -> BrokerUnavailable:
+        return BrokerUnavailable(f"the broker at {self._bootstrap!r} does not go on: {error!r}")
 
     def _read(self, record: ConsumerRecord[bytes, bytes]) -> PredictionRun | None:
         try:
