@@ -125,7 +125,7 @@ class CausalHaarBank(nn.Module):
 
 
 class BandProjection(nn.Module):
-    """W (sum of the bands) + g * V bands + b: the denoised features, and with a learned gain each band of them.
+    """W (sum of the bands) + g * V bands + b: the denoised features, and by a learned gain each band.
 
     Parameters
     ----------

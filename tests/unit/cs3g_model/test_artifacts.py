@@ -1,0 +1,185 @@
+"""Saving, finding and refusing artifacts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from cs3g_model import artifacts
+from cs3g_model.artifacts import (
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    Manifest,
+    list_artifacts,
+    load_artifact,
+    load_runtime,
+    resolve_artifact,
+    save_artifact,
+)
+from cs3g_model.errors import (
+    ArtifactError,
+    ArtifactFormatError,
+    ArtifactNotFoundError,
+    ArtifactTamperedError,
+)
+from tests.unit.cs3g_model.factories import (
+    SMALL_STUDENT,
+    SMALL_TEACHER,
+    make_snapshots,
+    student_module,
+    teacher_module,
+    tensors_of,
+)
+
+
+def save_student(folder: Path, seed: int = 0, **provenance: Any) -> Path:
+    return save_artifact(folder, SMALL_STUDENT, tensors_of(student_module(seed=seed)), **provenance)
+
+
+def rewrite_manifest(path: Path, *, new_id: bool = True, **changes: Any) -> None:
+    """Change fields; with `new_id` as a careful forger would, with a matching id."""
+    fields = json.loads((path / MANIFEST_NAME).read_text()) | changes
+    if new_id:
+        fields["model_id"] = msgspec.convert(fields | {"model_id": ""}, Manifest).computed_id()
+    (path / MANIFEST_NAME).write_text(json.dumps(fields))
+
+
+def test_a_saved_model_scores_as_before(tmp_path: Path) -> None:
+    for config, module in ((SMALL_STUDENT, student_module()), (SMALL_TEACHER, teacher_module())):
+        path = save_artifact(tmp_path, config, tensors_of(module), seed=3, metrics={"valid_ic": 0.1})
+        artifact = load_artifact(path)
+        assert path.name == artifact.manifest.model_id
+        assert artifact.manifest.model_config() == config
+        assert artifact.manifest.seed == 3
+        assert artifact.manifest.parameters == sum(p.numel() for p in module.parameters())
+        runtime = load_runtime(path)
+        assert runtime.model_id == path.name
+        scores, _ = runtime.step_many(make_snapshots(), runtime.initial_state(15))
+        assert np.abs(scores).max() > 0
+
+
+def test_the_same_model_is_the_same_folder_and_another_is_not(tmp_path: Path) -> None:
+    first = save_student(tmp_path)
+    assert save_student(tmp_path) == first
+    assert save_student(tmp_path, seed=1) != first
+    assert save_student(tmp_path, command="other") != first
+    assert sorted(p.name[0] for p in tmp_path.iterdir()).count(".") == 0
+
+
+def test_a_changed_weight_is_refused(tmp_path: Path) -> None:
+    path = save_student(tmp_path)
+    data = bytearray((path / WEIGHTS_NAME).read_bytes())
+    data[-1] ^= 1
+    (path / WEIGHTS_NAME).write_bytes(data)
+    with pytest.raises(ArtifactTamperedError, match="sha256"):
+        load_artifact(path)
+
+
+def test_a_changed_manifest_is_refused(tmp_path: Path) -> None:
+    path = save_student(tmp_path)
+    rewrite_manifest(path, new_id=False, metrics={"valid_ic": 0.9})
+    with pytest.raises(ArtifactTamperedError, match="hashes to"):
+        load_artifact(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"artifact_version": 2}, "update cs3g"),
+        ({"feature_schema_version": 99}, "feature_schema_version"),
+        ({"feature_names": ["close"]}, "other features"),
+        ({"config": {"width": 0}}, "width"),
+        ({"config": {"unknown": 1}}, "unknown"),
+        ({"surprise": 1}, "surprise"),
+        ({"role": "oracle"}, "oracle"),
+    ],
+)
+def test_a_manifest_of_another_format_is_refused(tmp_path: Path, changes: dict, match: str) -> None:
+    path = save_student(tmp_path)
+    rewrite_manifest(
+        path, new_id=set(changes).isdisjoint({"surprise", "role", "artifact_version"}), **changes
+    )
+    with pytest.raises(ArtifactFormatError, match=match):
+        load_artifact(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\xff", "null"])
+def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    path = save_student(tmp_path)
+    (path / MANIFEST_NAME).write_bytes(text.encode("latin-1"))
+    with pytest.raises(ArtifactFormatError):
+        load_artifact(path)
+
+
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    import hashlib
+
+    path = save_student(tmp_path)
+    (path / WEIGHTS_NAME).write_bytes(b"\x80\x04pickle")
+    rewrite_manifest(path, weights_sha256=hashlib.sha256(b"\x80\x04pickle").hexdigest())
+    with pytest.raises(ArtifactFormatError, match="safetensors"):
+        load_artifact(path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "left over", "shape", "nan"])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, role: str, damage: str) -> None:
+    config, module = (
+        (SMALL_STUDENT, student_module()) if role == "student" else (SMALL_TEACHER, teacher_module())
+    )
+    tensors = tensors_of(module)
+    if damage == "missing":
+        del tensors["ssm.D"]
+    elif damage == "left over":
+        tensors["surprise"] = np.zeros(1, np.float32)
+    elif damage == "shape":
+        tensors["ssm.D"] = np.zeros(99, np.float32)
+    else:
+        tensors["ssm.D"][0] = np.nan
+    with pytest.raises(ArtifactFormatError):
+        load_runtime(save_artifact(tmp_path, config, tensors))
+
+
+def test_names_are_found(tmp_path: Path) -> None:
+    path = save_student(tmp_path)
+    assert resolve_artifact(path.name, tmp_path) == path
+    assert resolve_artifact(path.name[:6], tmp_path) == path
+    assert resolve_artifact(str(path)) == path
+    assert resolve_artifact("student", tmp_path) == path
+    save_student(tmp_path, seed=1)
+    with pytest.raises(ArtifactError, match="ambiguous"):
+        resolve_artifact("student", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ffff000011112222", "abc", "", Path("nowhere"), "./nowhere"])
+def test_unknown_names_are_refused(tmp_path: Path, name: str | Path) -> None:
+    with pytest.raises(ArtifactNotFoundError):
+        resolve_artifact(name, tmp_path)
+
+
+def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts.os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        save_student(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shipped_artifacts_load_and_are_small() -> None:
+    shipped = list_artifacts()
+    assert sorted(manifest.role for _, manifest in shipped) == ["student", "teacher"]
+    student, teacher = (manifest for _, manifest in shipped)
+    assert student.parent_id == teacher.model_id
+    assert sum(f.stat().st_size for path, _ in shipped for f in path.iterdir()) < 3_000_000
+    for path, manifest in shipped:
+        runtime = load_runtime(manifest.role)
+        assert runtime.model_id == path.name == manifest.model_id
+        scores, _ = runtime.step_many(make_snapshots(), runtime.initial_state(15))
+        assert np.abs(scores).max() > 0

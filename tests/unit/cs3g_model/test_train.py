@@ -1,0 +1,127 @@
+"""Training and distillation on a small planted market."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cs3g_model.config import DistillConfig, StudentConfig, TeacherConfig, TrainConfig
+from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.distill import distill
+from cs3g_model.errors import TrainingError
+from cs3g_model.metrics import agreement, rank_ic
+from cs3g_model.student_runtime import StudentRuntime
+from cs3g_model.teacher_runtime import TeacherRuntime
+from cs3g_model.train import FitResult, Progress, train
+from tests.unit.cs3g_model.factories import make_snapshots, planted_market
+
+TEACHER = TeacherConfig(width=8, layers=1, state_size=2, heads=1, rank=2, edges=4, dropout=0.0)
+STUDENT = StudentConfig(width=8, state_size=2, rank=2)
+FAST = TrainConfig(epochs=12, learning_rate=1e-2, chunk=10, average=0.8, checks=1)
+
+
+@pytest.fixture(scope="module")
+def market() -> LabeledSnapshots:
+    return planted_market()
+
+
+@pytest.fixture(scope="module")
+def teacher(market: LabeledSnapshots) -> FitResult:
+    return train(TEACHER, market, FAST)
+
+
+def valid_rank_ic(scores: np.ndarray, market: LabeledSnapshots) -> float:
+    part = slice(market.train_stop, market.valid_stop)
+    return float(np.nanmean(rank_ic(scores[part], market.labels[part], market.scored(*part.indices(999)[:2]))))
+
+
+def test_training_lowers_the_loss_and_finds_the_signal(market: LabeledSnapshots, teacher: FitResult) -> None:
+    assert teacher.losses[-1] < 0.6 * teacher.losses[0]
+    runtime = TeacherRuntime(TEACHER, teacher.tensors, "id")
+    scores, _ = runtime.step_many(market.snapshots, runtime.initial_state(40))
+    # The oracle without memory knows one of the two equal parts of the signal.
+    memoryless = valid_rank_ic(market.snapshots.features[..., 0], market)
+    assert 0.5 < memoryless < 0.75
+    assert valid_rank_ic(scores, market) > memoryless + 0.1
+    assert valid_rank_ic(scores, market) == pytest.approx(max(teacher.valid_rank_ics), abs=0.01)
+
+
+def test_shuffled_labels_teach_nothing(market: LabeledSnapshots) -> None:
+    shuffled = np.random.default_rng(0).permuted(market.labels, axis=1)
+    control = LabeledSnapshots(market.snapshots, shuffled, market.train_stop, market.valid_stop)
+    assert abs(train(STUDENT, control, FAST).valid_rank_ics[-1]) < 0.1
+
+
+def test_a_seed_decides_every_bit(market: LabeledSnapshots) -> None:
+    short = TrainConfig(epochs=1, chunk=25, seed=5)
+    a, b = train(STUDENT, market, short), train(STUDENT, market, short)
+    other = train(STUDENT, market, TrainConfig(epochs=1, chunk=25, seed=6))
+    assert a.losses == b.losses
+    for name, tensor in a.tensors.items():
+        np.testing.assert_array_equal(tensor, b.tensors[name])
+    assert a.losses != other.losses
+
+
+def test_distillation_makes_the_student_agree_with_the_teacher(
+    market: LabeledSnapshots, teacher: FitResult
+) -> None:
+    settings = DistillConfig(train=FAST, alpha=1.0, hint=0.1)
+    result = distill(TEACHER, teacher.tensors, STUDENT, market, settings)
+    student = StudentRuntime(STUDENT, result.tensors, "id")
+    master = TeacherRuntime(TEACHER, teacher.tensors, "id")
+    scores, _ = student.step_many(market.snapshots, student.initial_state(40))
+    told, _ = master.step_many(market.snapshots, master.initial_state(40))
+    part = slice(market.train_stop, None)
+    # alpha = 1: the student never saw a label.
+    assert np.mean(agreement(scores[part], told[part], market.snapshots.mask[part])) > 0.9
+    assert valid_rank_ic(scores, market) > 0.8 * valid_rank_ic(told, market)
+
+
+def test_an_indifferent_teacher_is_refused(market: LabeledSnapshots, teacher: FitResult) -> None:
+    flat = teacher.tensors | {"score.weight": np.zeros((1, 8), np.float32)}
+    with pytest.raises(TrainingError, match="alike"):
+        distill(TEACHER, flat, STUDENT, market, DistillConfig(train=FAST))
+
+
+def test_progress_tells_where_the_fit_stands(market: LabeledSnapshots) -> None:
+    seen: list[Progress] = []
+    result = train(STUDENT, market, TrainConfig(epochs=2, chunk=50, checks=2), seen.append)
+    assert [(p.epoch, p.step, p.steps) for p in seen] == [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2)]
+    assert seen[-1].remaining_s == 0
+    assert all(math.isfinite(p.loss) for p in seen)
+    assert seen[-1].valid_rank_ic == result.valid_rank_ics[-1]
+    assert len(result.losses) == 4
+
+
+def test_patience_ends_a_fit(market: LabeledSnapshots) -> None:
+    result = train(STUDENT, market, TrainConfig(epochs=50, chunk=50, patience=2, learning_rate=1e-8))
+    assert len(result.valid_rank_ics) <= 1 + 2 + result.best_check
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit(market: LabeledSnapshots) -> None:
+    market.snapshots.features[0, 0, 0], kept = np.inf, market.snapshots.features[0, 0, 0]
+    with pytest.raises(TrainingError, match="learning_rate"):
+        train(STUDENT, market, TrainConfig(epochs=1))
+    market.snapshots.features[0, 0, 0] = kept
+
+
+def test_the_last_label_of_a_part_never_counts(market: LabeledSnapshots) -> None:
+    assert not market.scored(0, market.train_stop)[-1].any()
+    assert market.scored(0, market.train_stop)[-2].any()
+    changed = market.labels.copy()
+    changed[market.train_stop - 1] = 9.0
+    changed[market.valid_stop - 1] = -9.0
+    other = LabeledSnapshots(market.snapshots, changed, market.train_stop, market.valid_stop)
+    short = TrainConfig(epochs=1, chunk=25)
+    assert train(STUDENT, other, short).valid_rank_ics == train(STUDENT, market, short).valid_rank_ics
+
+
+def test_bad_splits_and_missing_labels_are_refused() -> None:
+    s = make_snapshots(T=12)
+    labels = np.zeros((12, 15), np.float32)
+    with pytest.raises(TrainingError, match="train_stop"):
+        LabeledSnapshots(s, labels, 13, 13)
+    with pytest.raises(TrainingError, match="no label"):
+        LabeledSnapshots(s, np.full_like(labels, np.nan), 8, 12)
