@@ -6,6 +6,8 @@ one has won, the repetition is dropped.
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from pipeline.errors import WindowRunError
@@ -39,7 +41,7 @@ class WindowBarrier:
         self._universe = universe
         self._size_ns = size_ns
         self._frontier_ns = [start_after_ns] * partitions
-        self._waiting: list[RecordArray] = []
+        self._waiting: list[deque[RecordArray]] = [deque() for _ in range(partitions)]  # in order
 
     @property
     def complete_ns(self) -> int:
@@ -62,20 +64,23 @@ class WindowBarrier:
         frontier = self._frontier_ns[run.partition]
         fresh = run.rows[np.searchsorted(run.rows["ts_close"], frontier, side="right") :]
         if len(fresh):
-            self._waiting.append(fresh)
+            self._waiting[run.partition].append(fresh)
         self._frontier_ns[run.partition] = max(frontier, run.frontier_ns)
         return len(run.rows) - len(fresh)
 
     def take(self) -> RecordArray:
         """Hand over the rows of the complete windows not taken yet, by (ts_close, instrument_id)."""
         complete = self.complete_ns
-        taken, waiting = [np.empty(0, WINDOW_ROW_DTYPE)], []
-        for rows in self._waiting:
-            end = np.searchsorted(rows["ts_close"], complete, side="right")
-            taken.append(rows[:end])
-            if end < len(rows):
-                waiting.append(rows[end:])
-        self._waiting = waiting
+        taken = [np.empty(0, WINDOW_ROW_DTYPE)]
+        for waiting in self._waiting:
+            while waiting and waiting[0]["ts_close"][0] <= complete:
+                rows = waiting.popleft()
+                end = np.searchsorted(rows["ts_close"], complete, side="right")
+                taken.append(rows[:end])
+                if end < len(rows):
+                    waiting.appendleft(rows[end:])
+        if len(taken) == 1:
+            return taken[0]
         rows = np.concatenate(taken)
         return rows[np.lexsort((rows["instrument_id"], rows["ts_close"]))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from topics.types import (
 
 _KIND: Final = "graphs"
 _VERSION: Final = 1
+_SCALARS: Final = ("ts_close", "frontier_ns", "seq")
 _DTYPES: Final = {
     "instrument_ids": np.uint32,
     "last_close": np.int64,
@@ -40,6 +41,9 @@ class GraphState:
     ----------
     ts_close
         End of the last emitted window, ns; 0 before the first.
+    frontier_ns
+        Every window with ts_close <= frontier_ns is dealt with, emitted or empty; it is where the barrier
+        starts after a restart.
     seq
         Index of the next snapshot in the universe's sequence.
     instrument_ids
@@ -53,6 +57,7 @@ class GraphState:
     """
 
     ts_close: int
+    frontier_ns: int
     seq: int
     instrument_ids: UInt32Array
     last_close: Int64Array
@@ -67,6 +72,7 @@ class GraphState:
         depth, width = config.correlation_windows, config.neighbors
         return cls(
             ts_close=0,
+            frontier_ns=0,
             seq=0,
             instrument_ids=np.empty(0, np.uint32),
             last_close=np.empty(0, np.int64),
@@ -75,6 +81,10 @@ class GraphState:
             neighbors=np.zeros((0, width), np.int32),
             neighbor_weights=np.zeros((0, width), np.float32),
         )
+
+    def passed(self, frontier_ns: int) -> Self:
+        """Return the state after every window up to frontier_ns, the last of them perhaps empty."""
+        return replace(self, frontier_ns=max(self.frontier_ns, frontier_ns))
 
     def grown(self, instrument_ids: UInt32Array) -> Self:
         """Return a copy for a superset of the instruments, ascending; all its arrays are new."""
@@ -93,6 +103,7 @@ class GraphState:
         neighbor_weights[place] = self.neighbor_weights
         return type(self)(
             self.ts_close,
+            self.frontier_ns,
             self.seq,
             instrument_ids,
             last_close,
@@ -105,7 +116,7 @@ class GraphState:
     def to_bytes(self) -> bytes:
         """Encode for a checkpoint."""
         arrays = {name: getattr(self, name) for name in _DTYPES}
-        return encode_state(_KIND, _VERSION, {"ts_close": self.ts_close, "seq": self.seq}, arrays)
+        return encode_state(_KIND, _VERSION, {name: getattr(self, name) for name in _SCALARS}, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes, config: GraphConfig) -> Self:
@@ -120,7 +131,7 @@ class GraphState:
         """
         fields, arrays = decode_state(data, _KIND, _VERSION)
         try:
-            ts_close, seq = int(fields["ts_close"]), int(fields["seq"])
+            ts_close, frontier_ns, seq = (int(fields[name]) for name in _SCALARS)
             found = {name: arrays[name] for name in _DTYPES}
             n, depth = len(found["instrument_ids"]), len(found["returns"])
             width = found["neighbors"].shape[-1]
@@ -143,4 +154,4 @@ class GraphState:
                 expected=expected,
                 actual=(depth, width),
             )
-        return cls(ts_close, seq, **found)
+        return cls(ts_close, frontier_ns, seq, **found)

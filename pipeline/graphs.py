@@ -43,7 +43,7 @@ def build_graphs(
     ----------
     rows
         Rows of `WINDOW_ROW_DTYPE` by (ts_close, instrument_id), every instrument of each window, as
-        `WindowBarrier.take` hands them over; windows with ts_close <= state.ts_close are dropped.
+        `WindowBarrier.take` hands them over; windows with ts_close <= state.frontier_ns are dropped.
     state
         Of the windows before.
     directory
@@ -62,7 +62,7 @@ def build_graphs(
     WindowRunError
         A row holds no possible window.
     """
-    rows = rows[np.searchsorted(rows["ts_close"], state.ts_close, side="right") :]
+    rows = rows[np.searchsorted(rows["ts_close"], state.frontier_ns, side="right") :]
     if not len(rows):
         return None, state
     instrument_ids = np.union1d(state.instrument_ids, rows["instrument_id"])
@@ -108,6 +108,7 @@ def build_graphs(
     return run, replace(
         new,
         ts_close=int(columns.ts_close[-1]),
+        frontier_ns=int(columns.ts_close[-1]),
         seq=state.seq + len(columns.ts_close),
         last_close=np.where(mask[-1], columns.close[-1], previous[-1]),
     )

@@ -183,15 +183,11 @@ def _complete_rows(
 ) -> Iterator[RecordArray]:
     # Complete windows, many at once: a piece of work should be worth its overhead.
     barrier = WindowBarrier(partitions, 0, universe=config.universe, size_ns=config.size_ns)
-    pending: list[RecordArray] = []
     n_rows = 0
     for run in windows:
         barrier.add(run)
-        pending.append(barrier.take())
-        n_rows += len(pending[-1])
+        n_rows += len(run.rows)
         if n_rows >= _ROWS_AT_ONCE:
-            yield np.concatenate(pending)
-            pending.clear()
+            yield barrier.take()
             n_rows = 0
-    if n_rows:
-        yield np.concatenate(pending)
+    yield barrier.take()

@@ -80,6 +80,17 @@ def test_pieces_that_bound_memory_join_to_the_whole(monkeypatch: pytest.MonkeyPa
     assert pieces[-1][1].to_bytes() == after.to_bytes()
 
 
+def test_windows_that_passed_empty_stay_so() -> None:
+    rows = rows_of(trades((0, 1, 100, 1, b"B"), (15, 1, 100, 1, b"B"), (25, 1, 100, 1, b"B")))
+    _, state = build_graphs(rows[:1], GraphState.initial(CONFIG), DIRECTORY, CONFIG)
+    assert (state.ts_close, state.frontier_ns) == (ts(10), ts(10))
+    state = GraphState.from_bytes(state.passed(ts(20)).to_bytes(), CONFIG)
+    assert (state.ts_close, state.frontier_ns) == (ts(10), ts(20))
+    run, state = build_graphs(rows, state.passed(ts(10)), DIRECTORY, CONFIG)
+    assert run is not None
+    assert (run.seq, run.ts_close.tolist()) == (1, [ts(30)])
+
+
 def test_without_neighbors_the_arrays_have_no_width() -> None:
     config = replace(CONFIG, neighbors=0)
     rows = rows_of(random_trades())
@@ -148,9 +159,9 @@ def test_a_checkpoint_of_other_settings_is_refused() -> None:
         GraphState.initial(CONFIG).to_bytes()[:-1] + b"{",
         encode_state("scoring", 1, {}, {}),
         encode_state("graphs", 2, {}, {}),
-        encode_state("graphs", 1, {"ts_close": 0, "seq": 0}, {}),
+        encode_state("graphs", 1, {"ts_close": 0, "frontier_ns": 0, "seq": 0}, {}),
         encode_state(
-            "graphs", 1, {"ts_close": 0, "seq": 0},
+            "graphs", 1, {"ts_close": 0, "frontier_ns": 0, "seq": 0},
             {name: np.zeros(1) for name in
              ("instrument_ids", "last_close", "returns", "returns_valid", "neighbors", "neighbor_weights")},
         ),
