@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from replay.batching import SentTail, TickBatch
 from replay.sinks import Sink
 from topics.control import EndOfReplay, Instrument
 
-MAX_CELLS_IN_FLIGHT: Final = 60_000
-"""Windows x instruments, or ticks if they are more: 8 MB of snapshots, less than half of what is retained."""
+MAX_CELLS_IN_FLIGHT: Final = 120_000
+"""Ticks plus windows x instruments; of daily bars half each: 8 MB of snapshots, well within what is retained."""
 
 MAX_SENT_TIMES: Final = 200_000
 
@@ -31,23 +32,30 @@ class InFlight:
     ----------
     size_ns
         Length of a window.
+    partitions
+        Number of tick partitions: a window can close only once all of them have passed it.
     limit_cells
-        Windows x instruments, or ticks, that may be in flight.
+        Ticks plus windows x instruments that may be in flight.
     """
 
-    def __init__(self, size_ns: int, limit_cells: int = MAX_CELLS_IN_FLIGHT) -> None:
-        self.size_ns = size_ns
+    def __init__(self, size_ns: int, partitions: int, limit_cells: int = MAX_CELLS_IN_FLIGHT) -> None:
+        self.n_instruments = 1
+        self._size_ns = size_ns
+        self._partitions = partitions
         self._limit_cells = limit_cells
         self._batches: deque[tuple[int, int]] = deque()
-        self._latest_ns = 0
+        self._sent_to_ns: dict[int, int] = {}
+        self._last_window = -1
         self._predicted_ns = 0
-        self.n_instruments = 1
 
-    def sent(self, last_ns: int, n_ticks: int, n_windows: int) -> None:
-        """Note a batch of one partition."""
-        self._latest_ns = max(self._latest_ns, last_ns)
-        ts_close = (last_ns // self.size_ns + 1) * self.size_ns
-        self._batches.append((ts_close, max(n_ticks, n_windows * self.n_instruments)))
+    def sent(self, partition: int, ts_event: NDArray[np.uint64]) -> None:
+        """Note the event times (ns) of a batch of one partition."""
+        windows = np.unique(ts_event.astype(np.int64) // self._size_ns)
+        n_new = int(np.count_nonzero(windows > self._last_window))
+        last = int(windows[-1])
+        self._last_window = max(self._last_window, last)
+        self._sent_to_ns[partition] = max(self._sent_to_ns.get(partition, 0), int(ts_event.max()))
+        self._batches.append(((last + 1) * self._size_ns, len(ts_event) + n_new * self.n_instruments))
 
     def predicted(self, ts_close: int) -> None:
         """Note that every model has scored all windows up to ts_close."""
@@ -58,14 +66,11 @@ class InFlight:
     @property
     def is_full(self) -> bool:
         """Whether the windows that can close and are not predicted exceed the budget."""
-        closable = self._latest_ns // self.size_ns * self.size_ns
-        cells = 0
-        for ts_close, cost in self._batches:
-            if self._predicted_ns < ts_close <= closable:
-                cells += cost
-                if cells > self._limit_cells:
-                    return True
-        return False
+        if len(self._sent_to_ns) < self._partitions:
+            return False
+        closable_ns = min(self._sent_to_ns.values()) // self._size_ns * self._size_ns
+        cells = sum(cost for ts_close, cost in self._batches if self._predicted_ns < ts_close <= closable_ns)
+        return cells > self._limit_cells
 
 
 class FlowSink:
@@ -125,10 +130,8 @@ class FlowSink:
 
     def _note(self, batch: TickBatch) -> None:
         times = batch.run.records["ts_event"]
-        n_windows = len(np.unique(times // np.uint64(self._in_flight.size_ns)))
-        last_ns = int(times.max())
-        self._in_flight.sent(last_ns, len(times), n_windows)
-        self._remember(last_ns)
+        self._in_flight.sent(batch.partition, times)
+        self._remember(int(times.max()))
 
     def _remember(self, ts_ns: int) -> None:
         # Ascending, so that a bisection finds the first batch that reached a time.

@@ -111,7 +111,7 @@ async def run_session(
         embedded=plan.embedded,
     )
     start_workers(plan, processes)
-    in_flight = InFlight(config.window_size_ns)
+    in_flight = InFlight(config.window_size_ns, config.tick_partitions)
     async with (
         KafkaSink(
             config.bootstrap_servers, prefix=config.topic_prefix, partitions=config.tick_partitions

@@ -22,7 +22,8 @@ from topics.envelope import MAX_MESSAGE_BYTES
 from topics.types import Role
 
 IDLE_CHECK_S: Final = 0.25
-LATEST_INTERVAL_S: Final = 1.0
+CHECKPOINT_CHECK_S: Final = 0.5
+LATEST_INTERVAL_S: Final = 5.0
 REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
 
 
@@ -58,7 +59,7 @@ def build_app(
         builder = GraphsStage(
             app,
             config,
-            checkpoints=Checkpoints(_table(app, "graphs")),
+            checkpoints=Checkpoints(_table(app, "graphs"), config.universe.encode()),
             directory=Directory(config),
             graphs_topic=graphs,
             dead_letters_topic=_topic(app, topics.dead_letters),
@@ -68,25 +69,32 @@ def build_app(
         stages += [windows, builder]
         _watch_ticks(app, windows, topics.ticks)
 
+    # For strategies that restart; nobody may trade on a replay or on the shadow.
+    publishes_latest = role == "student" and config.mode == "live"
     scoring = ScoringStage(
         app,
         config,
         model=model,
-        checkpoints=Checkpoints(_table(app, "scoring")),
+        checkpoints=Checkpoints(_table(app, "scoring"), config.universe.encode()),
         predictions_topic=_topic(app, topics.predictions),
-        latest_topic=_topic(app, topics.predictions_latest) if role == "student" else None,
+        latest_topic=_topic(app, topics.predictions_latest) if publishes_latest else None,
         dead_letters_topic=_topic(app, topics.dead_letters),
     )
     _agent(app, scoring, topics.graphs, "scoring")
     stages.append(scoring)
-    if role == "student":
+    if publishes_latest:
         app.timer(LATEST_INTERVAL_S)(scoring.publish_latest)
 
     async def forget(sender: object, revoked: set[TP], **kwargs: Any) -> None:
         for stage in stages:
             await stage.reset()
 
+    async def tick() -> None:
+        for stage in stages:
+            await stage.tick()
+
     app.on_partitions_revoked.connect(forget, weak=False)
+    app.timer(CHECKPOINT_CHECK_S)(tick)
     return app
 
 

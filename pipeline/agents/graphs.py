@@ -33,19 +33,25 @@ from topics.windows_codec import decode_windows
 class _Universe:
     """A universe in progress: its checkpointed state, the barrier, and messages that wait behind it."""
 
-    def __init__(self, config: PipelineConfig, state: GraphState) -> None:
+    def __init__(self, config: PipelineConfig, partition: int, state: GraphState) -> None:
+        self.partition = partition
         self.state = state
+        self.saved_ns = state.frontier_ns
         self.barrier = WindowBarrier(
             config.tick_partitions,
-            state.ts_close,
+            state.frontier_ns,
             universe=config.universe,
             size_ns=config.window_size_ns,
         )
         self.unacknowledged: deque[tuple[int, EventT[Any]]] = deque()
 
+    @property
+    def can_acknowledge(self) -> bool:
+        return bool(self.unacknowledged) and self.unacknowledged[0][0] <= self.barrier.complete_ns
+
     def acknowledge(self) -> None:
         # Oldest first and never past one that waits: Faust would commit beyond the gap.
-        while self.unacknowledged and self.unacknowledged[0][0] <= self.barrier.complete_ns:
+        while self.can_acknowledge:
             self.unacknowledged.popleft()[1].ack()
 
 
@@ -64,7 +70,6 @@ class GraphsStage(Stage):
     ) -> None:
         super().__init__(app)
         self._config = config
-        self._key = config.universe.encode()
         self._checkpoints = checkpoints
         self._directory = directory
         self._graphs_topic = graphs_topic
@@ -79,7 +84,7 @@ class GraphsStage(Stage):
         """Take windows; send the snapshots that became complete, checkpoint, acknowledge."""
         universe = self._universe
         if universe is None:
-            universe = self._universe = self._restore()
+            universe = self._universe = self._restore(partition)
         refused: list[Message] = []
         envelope: Envelope | None = None
         for event in events:
@@ -95,18 +100,31 @@ class GraphsStage(Stage):
         await publish(self._dead_letters_topic, refused)
         rows = universe.barrier.take()
         if len(rows) and envelope is not None:
-            directory = await self._directory.describe(np.unique(rows["instrument_id"]))
+            directory = await self._directory.describe(
+                np.union1d(universe.state.instrument_ids, rows["instrument_id"])
+            )
             for graphs, state in iter_graphs(rows, universe.state, directory, self._config.graph):
                 await self._publish_graphs(graphs, envelope)
                 universe.state = state
-            await self._checkpoints.save(partition, self._key, universe.state.to_bytes())
+        await self.checkpoint_if_due()
+
+    async def checkpoint_if_due(self) -> None:
+        """Write the state if it moved and the last checkpoint is old enough, and acknowledge what it covers."""
+        universe = self._universe
+        if universe is None or not universe.can_acknowledge or not self._checkpoints.is_due:
+            return
+        # With the frontier, windows that passed empty stay empty whatever is emitted again after a restart.
+        universe.state = universe.state.passed(universe.barrier.complete_ns)
+        if universe.state.frontier_ns > universe.saved_ns:
+            await self._checkpoints.save(universe.partition, universe.state.to_bytes())
+            universe.saved_ns = universe.state.frontier_ns
         universe.acknowledge()
 
-    def _restore(self) -> _Universe:
-        saved = self._checkpoints.load(self._key)
+    def _restore(self, partition: int) -> _Universe:
+        saved = self._checkpoints.load()
         graph = self._config.graph
         state = GraphState.initial(graph) if saved is None else GraphState.from_bytes(saved, graph)
-        return _Universe(self._config, state)
+        return _Universe(self._config, partition, state)
 
     async def _publish_graphs(self, run: GraphRun, envelope: Envelope) -> None:
         await publish(

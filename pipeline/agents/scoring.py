@@ -46,24 +46,25 @@ class ScoringStage(Stage):
     ) -> None:
         super().__init__(app)
         self._config = config
-        self._key = config.universe.encode()
         self._model = model
         self._checkpoints = checkpoints
         self._predictions_topic = predictions_topic
         self._latest_topic = latest_topic
         self._dead_letters_topic = dead_letters_topic
         self._state: ScoringState | None = None
+        self._saved_ns = 0
+        self._unacknowledged: list[EventT[Any]] = []
         self._unpublished_latest: tuple[PredictionRun, Envelope] | None = None
 
     def forget(self) -> None:
         """Drop the state; the checkpoint has it."""
         self._state = None
+        self._unacknowledged.clear()
         self._unpublished_latest = None
 
     async def process(self, partition: int, events: list[EventT[Any]]) -> None:
         """Score snapshots; send the predictions, checkpoint, acknowledge."""
         state = self._state if self._state is not None else self._restore()
-        scored = state.ts_close
         messages: list[Message] = []
         refused: list[Message] = []
         for event in events:
@@ -83,11 +84,21 @@ class ScoringStage(Stage):
             self._unpublished_latest = (predictions, envelope)
         await publish(self._dead_letters_topic, refused)
         await publish(self._predictions_topic, messages)
-        if state.ts_close > scored:
-            await self._checkpoints.save(partition, self._key, state.to_bytes())
         self._state = state
-        for event in events:
+        self._unacknowledged += events
+        await self.checkpoint_if_due()
+
+    async def checkpoint_if_due(self) -> None:
+        """Write the state if it moved and the last checkpoint is old enough, and acknowledge what it covers."""
+        state = self._state
+        if state is None or not self._unacknowledged or not self._checkpoints.is_due:
+            return
+        if state.ts_close > self._saved_ns:
+            await self._checkpoints.save(self._unacknowledged[0].message.partition, state.to_bytes())
+            self._saved_ns = state.ts_close
+        for event in self._unacknowledged:
             event.ack()
+        self._unacknowledged.clear()
 
     async def publish_latest(self) -> None:
         """Send each instrument's newest prediction to the compacted topic, if there is a new one."""
@@ -100,14 +111,17 @@ class ScoringStage(Stage):
         )
 
     def _restore(self) -> ScoringState:
-        saved = self._checkpoints.load(self._key)
+        self._saved_ns = 0
+        saved = self._checkpoints.load()
         if saved is None:
             return ScoringState.initial(self._model)
         try:
-            return ScoringState.from_bytes(saved, self._model)
+            state = ScoringState.from_bytes(saved, self._model)
         except StateMismatchError as error:
             logger.warning("%s; the new model warms up from its first window", error)
             return ScoringState.initial(self._model)
+        self._saved_ns = state.ts_close
+        return state
 
 
 def _undecodable(event: EventT[Any], error: Exception) -> Message:

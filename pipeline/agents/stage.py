@@ -46,6 +46,14 @@ class Stage(abc.ABC):
     def forget(self) -> None:
         """Drop all state in memory; it is restored from the broker when events come again."""
 
+    async def checkpoint_if_due(self) -> None:
+        """Write a checkpoint if one is due; a stage without one has nothing to do."""
+
+    async def tick(self) -> None:
+        """Give a checkpoint its turn between batches; called by a timer."""
+        async with self._turn:
+            await self.checkpoint_if_due()
+
     async def consume(self, stream: StreamT[Any]) -> None:
         """Run the stage over a stream until the worker stops."""
         drain = asyncio.create_task(self._drain())
