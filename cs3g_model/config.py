@@ -48,7 +48,7 @@ class TeacherConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     """
 
     n_features: int = 12
-    wavelet_levels: int = 2
+    wavelet_levels: int = 1
     threshold: ThresholdMode = "learned"
     width: int = 32
     layers: int = 2
@@ -99,7 +99,7 @@ class StudentConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     """
 
     n_features: int = 12
-    wavelet_levels: int = 2
+    wavelet_levels: int = 1
     threshold: Literal["none", "learned"] = "learned"
     width: int = 16
     state_size: int = 4
@@ -146,15 +146,15 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     """
 
     seed: int = 0
-    epochs: int = 12
-    checks: int = 2
-    patience: int = 6
+    epochs: int = 2
+    checks: int = 4
+    patience: int = 8
     chunk: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     gradient_norm: float = 1.0
     average: float = 0.98
-    target: TargetMode = "zscore"
+    target: TargetMode = "rank"
     pairwise: float = 0.0
     dispersion: float = 0.1
 

@@ -275,17 +275,44 @@ def _transpose(x: Array, out: Array) -> None:
 
 
 @kernel
+def _weighted_sum(weight: Array, rows: Array, total: Array) -> None:
+    # A left fold over the rows, eight columns at a time in registers.
+    N, D = rows.shape
+    whole = D - D % 8
+    for i in range(0, whole, 8):
+        s0, s1, s2, s3, s4, s5, s6, s7 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+        for n in range(N):
+            a = weight[n]
+            s0 += a * rows[n, i]
+            s1 += a * rows[n, i + 1]
+            s2 += a * rows[n, i + 2]
+            s3 += a * rows[n, i + 3]
+            s4 += a * rows[n, i + 4]
+            s5 += a * rows[n, i + 5]
+            s6 += a * rows[n, i + 6]
+            s7 += a * rows[n, i + 7]
+        total[i], total[i + 1], total[i + 2], total[i + 3] = s0, s1, s2, s3
+        total[i + 4], total[i + 5], total[i + 6], total[i + 7] = s4, s5, s6, s7
+    for i in range(whole, D):
+        s0 = ZERO
+        for n in range(N):
+            s0 += weight[n] * rows[n, i]
+        total[i] = s0
+
+
+@kernel
 def _center(w: Workspace) -> None:
     N = w.rows.shape[0]
     count = _EPSILON
     w.mean[:] = ZERO
     for n in range(N):
         count += w.live[n]
-        _add_scaled(w.live[n], w.rows[n], w.mean)
+    _weighted_sum(w.live, w.rows, w.mean)
     for i in range(w.mean.shape[0]):
         w.mean[i] = w.mean[i] / count
     for n in range(N):
-        _add_scaled(-ONE, w.mean, w.rows[n])
+        for i in range(w.mean.shape[0]):
+            w.rows[n, i] -= w.mean[i]
 
 
 @kernel
@@ -302,17 +329,12 @@ def _mix_low_rank(w: Workspace, out: Array) -> None:
     R = w.query.shape[0]
     _feature_map(w.key)
     _feature_map(w.query)
-    w.total[:] = ZERO
     w.weight[:] = ZERO
     for r in range(R):
-        key, total = w.key[r], w.total[r]
+        key = w.key[r]
         for n in range(N):
             key[n] = key[n] * w.live[n]
-        for n in range(0, N, 4):
-            a, b, c, d = key[n], key[n + 1], key[n + 2], key[n + 3]
-            ya, yb, yc, yd = w.rows[n], w.rows[n + 1], w.rows[n + 2], w.rows[n + 3]
-            for i in range(D):
-                total[i] = (((total[i] + a * ya[i]) + b * yb[i]) + c * yc[i]) + d * yd[i]
+        _weighted_sum(key, w.rows, w.total[r])
     for n in range(N):
         for r in range(R):
             w.weight[0, r] += w.key[r, n]

@@ -44,6 +44,7 @@ class Student(nn.Module):
             self.gains = nn.Parameter(torch.full((parts - 1,), SMALL_GAIN))
         self.outward = nn.Linear(D, 1)
         nn.init.zeros_(self.outward.weight)
+        nn.init.zeros_(self.outward.bias)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state's tensors without their leading N."""

@@ -22,16 +22,16 @@ __all__ = ["Teacher"]
 class TeacherBlock(nn.Module):
     """One step of time and one of the graph.
 
-    y = SSM(silu(W norm(x)));   x + drop(P y + g * sigmoid(G [y, m]) * M m)
+    y = SSM(silu(W x));   x + drop(P y + g * sigmoid(G [y, m]) * M m)
 
-    m holds the messages that reach a node, of y centered; g are learned gains.
+    m holds the messages that reach a node, of y centered; g are learned gains. There is no layer norm: the
+    inputs are standardized and bounded already, and how far an instrument moved is part of the signal.
     """
 
     def __init__(self, config: TeacherConfig) -> None:
         super().__init__()
         D = config.width
         self.config = config
-        self.norm = nn.LayerNorm(D)
         self.inward = nn.Linear(D, D)
         self.ssm = SelectiveSSM(D, config.state_size)
         self.outward = nn.Linear(D, D)
@@ -65,7 +65,7 @@ class TeacherBlock(nn.Module):
 
     def forward(self, z: Tensor, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
         """Run over z (T, N, D)."""
-        y, h = self.ssm(functional.silu(self.inward(self.norm(z))), x.mask, state["ssm"])
+        y, h = self.ssm(functional.silu(self.inward(z)), x.mask, state["ssm"])
         after = {"ssm": h}
         centered = center(y, x.mask)
         parts = []
@@ -99,9 +99,9 @@ class Teacher(nn.Module):
         self.wavelets = CausalHaarBank(config.n_features, config.wavelet_levels, config.threshold)
         self.inward = BandProjection(config.n_features, self.wavelets.n_bands, config.width)
         self.blocks = nn.ModuleList(TeacherBlock(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
         self.score = nn.Linear(config.width, 1)
         nn.init.zeros_(self.score.weight)  # a random function would drown the signal
+        nn.init.zeros_(self.score.bias)
         self.dispersion = nn.Linear(config.width, 1)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -121,7 +121,6 @@ class Teacher(nn.Module):
             own = {name.removeprefix(prefix): h for name, h in state.items() if name.startswith(prefix)}
             z, evolved = block(z, x, own)
             after |= {prefix + name: h for name, h in evolved.items()}
-        z = self.norm(z)
         scores = torch.where(x.mask, self.score(z).squeeze(-1), 0.0)
         return ModelOutput(scores, z, self.dispersion(z).squeeze(-1)), after
 
