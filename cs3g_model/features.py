@@ -1,4 +1,4 @@
-"""The F = 12 features of an instrument in a closed window, and their cross-sectional normalization.
+"""The F = 12 features of an instrument in a closed window.
 
 Everything is computed per window and instrument by scalar loops, from that window and the last close
 before it: no statistic looks ahead, and however T is cut into runs every bit is the same. The logarithm
@@ -16,6 +16,20 @@ from numpy.typing import NDArray
 
 from cs3g_model.errors import FeatureError, ShapeError
 from cs3g_model.jit import kernel
+from cs3g_model.normalization import normalize
+
+__all__ = [
+    "COLUMN_NAMES",
+    "FEATURE_NAMES",
+    "FEATURE_SCHEMA_VERSION",
+    "RETURN_LIMIT",
+    "UNDEFINED_PRICE",
+    "WindowColumns",
+    "last_close_before",
+    "logarithm",
+    "normalize",
+    "raw_features",
+]
 
 FEATURE_NAMES: Final = (
     "return_close",  # close / previous close - 1
@@ -39,10 +53,6 @@ UNDEFINED_PRICE: Final = 2**63 - 1
 RETURN_LIMIT: Final = 0.40
 """Returns are clipped to +-40 %: beyond it nearly everything is a split or an error."""
 
-NORMALIZED_LIMIT: Final = 5.0
-_MAD_TO_SIGMA: Final = 1.4826  # of a normal distribution
-_MEAN_DEVIATION_TO_SIGMA: Final = 1.2533141373155  # sqrt(pi / 2)
-_SCALE_FLOOR: Final = 1e-9  # far below any real dispersion, far above the rounding noise of a constant
 _PRICE_UNIT: Final = 1e-9
 _PARKINSON: Final = 1.0 / (2.0 * math.sqrt(math.log(2.0)))
 
@@ -203,36 +213,6 @@ def raw_features(
     return out
 
 
-def normalize(raw: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Standardize every feature of every window across the present instruments, robustly.
-
-    (x - median) / (sigma + 1e-9), clipped at +-5, where sigma is 1.4826 times the median absolute deviation
-    or, where that is 0 because more than half of the instruments share a value, 1.2533 times the mean one
-    (the modified z-score of Iglewicz & Hoaglin 1993). A feature that is constant over the instruments is 0.
-
-    Parameters
-    ----------
-    raw
-        (T, N, F) float64, finite.
-    mask
-        (T, N) bool, whether the instrument is present.
-
-    Returns
-    -------
-    (T, N, F) float32; 0 where absent; always finite.
-
-    Raises
-    ------
-    ShapeError
-        If shapes differ.
-    """
-    if raw.ndim != 3 or raw.shape[:2] != mask.shape:
-        raise ShapeError(f"`raw` must have the shape {(*mask.shape, 'F')}, was {raw.shape}")
-    out = np.zeros(raw.shape, np.float32)
-    _fill_normalized(np.ascontiguousarray(raw), np.ascontiguousarray(mask), out)
-    return out
-
-
 @kernel
 def logarithm(x: float) -> float:
     """Compute the natural logarithm of a positive normal number, in the same bits on every machine."""
@@ -322,67 +302,3 @@ def _fill_features(
             else:
                 row[10] = math.sqrt(max(sum_sq_return[t, n], 0.0))
             row[11] = float(ts_close[t] - ts_last[t, n]) / float(size_ns)
-
-
-@kernel
-def _median(values: NDArray[np.float64], count: int) -> float:
-    # Hoare's selection; reorders values[:count].
-    middle = count // 2
-    left, right = 0, count - 1
-    while left < right:
-        pivot = values[(left + right) // 2]
-        i, j = left, right
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            right = j
-        elif middle >= i:
-            left = i
-        else:
-            break
-    upper = float(values[middle])
-    if count % 2 == 1:
-        return upper
-    lower = float(values[0])  # everything left of the middle is at most `upper`
-    for i in range(1, middle):
-        lower = max(lower, values[i])
-    return 0.5 * (lower + upper)
-
-
-@kernel
-def _fill_normalized(raw: NDArray[np.float64], mask: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
-    windows, instruments, features = raw.shape
-    buffer = np.empty(instruments, np.float64)
-    for t in range(windows):
-        for f in range(features):
-            count = 0
-            for n in range(instruments):
-                if mask[t, n]:
-                    buffer[count] = raw[t, n, f]
-                    count += 1
-            if count < 2:
-                continue
-            center = _median(buffer, count)
-            count = 0
-            total = 0.0
-            for n in range(instruments):
-                if mask[t, n]:
-                    deviation = abs(raw[t, n, f] - center)
-                    buffer[count] = deviation
-                    total += deviation
-                    count += 1
-            scale = _MAD_TO_SIGMA * _median(buffer, count)
-            if scale == 0.0:
-                scale = _MEAN_DEVIATION_TO_SIGMA * (total / count)
-            scale += _SCALE_FLOOR
-            for n in range(instruments):
-                if mask[t, n]:
-                    z = (raw[t, n, f] - center) / scale
-                    out[t, n, f] = min(max(z, -NORMALIZED_LIMIT), NORMALIZED_LIMIT)

@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import fold
 from pipeline.columns import Columns, columns_of, keys_are_clean
 from pipeline.errors import ConfigError
 from pipeline.open_windows import OpenWindows
 from pipeline.refusals import REFUSAL_CAUSES, bars_fit, last_valid_ns, refusal_causes
+from pipeline.slots import LATE
 from topics.runs import TickRun, WindowRun
 from topics.ticks import TickSchema, tick_schema
 from topics.types import RecordArray, UInt32Array
@@ -166,7 +166,7 @@ class WindowAggregator:
         verdict = np.zeros(len(records), np.uint8) if causes is None else (causes != 0).view(np.uint8)
         slots, latest, n_late = self._open.assign(columns.ts_event, instrument_id, verdict)
         columns.fold(slots, self._open.accumulators)
-        late = np.flatnonzero(verdict == fold.LATE) if n_late else _NONE
+        late = np.flatnonzero(verdict == LATE) if n_late else _NONE
         invalid = _NONE if causes is None else np.flatnonzero(causes)
         return FoldResult(
             closed=self._close(),
