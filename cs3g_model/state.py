@@ -19,6 +19,8 @@ from cs3g_model.errors import ShapeError, StateDecodeError, StateMismatchError
 __all__ = ["HiddenState"]
 
 _FORMAT = "cs3g-hidden-state-1"
+# The one key of the metadata: safetensors writes several in an order that varies, and equal states
+# have to be equal bytes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class HiddenState:
     def to_bytes(self) -> bytes:
         """Encode as safetensors with the model id in the metadata."""
         arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
-        return bytes(_save(arrays, metadata={"format": _FORMAT, "model_id": self.model_id}))
+        return bytes(_save(arrays, metadata={_FORMAT: self.model_id}))
 
     @classmethod
     def from_bytes(cls, data: bytes, model_id: str) -> HiddenState:
@@ -125,19 +127,17 @@ class HiddenState:
             raise StateDecodeError(f"{len(data)} bytes are not a hidden state: {error}") from error
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-        if metadata.get("format") != _FORMAT:
-            raise StateDecodeError(
-                f"hidden state's format must be {_FORMAT!r}, was {metadata.get('format')!r}"
-            )
+        if set(metadata) != {_FORMAT}:
+            raise StateDecodeError(f"the metadata must name {_FORMAT!r} alone, were {sorted(metadata)}")
         sizes = {array.shape[-1] if array.ndim else None for array in arrays.values()}
         if len(sizes) > 1 or None in sizes:
             raise StateDecodeError("the hidden state's arrays do not share their last axis")
         if any(array.dtype != np.float32 for array in arrays.values()):
             raise StateDecodeError("the hidden state's arrays must be float32")
-        if metadata.get("model_id") != model_id:
+        if metadata[_FORMAT] != model_id:
             raise StateMismatchError(
-                f"the hidden state is of model {metadata.get('model_id')!r}, this is {model_id!r}",
+                f"the hidden state is of model {metadata[_FORMAT]!r}, this is {model_id!r}",
                 expected=model_id,
-                actual=metadata.get("model_id"),
+                actual=metadata[_FORMAT],
             )
         return cls(arrays, model_id)

@@ -53,7 +53,9 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
     if L:
         bands = take("inward.bands.weight", D, (L + 1) * F).reshape(D, L + 1, F)
         inward = inward + take("inward.gain", D)[:, None, None] * bands
-    A = -np.exp(take("ssm.A_log", D, 1))
+    with np.errstate(over="ignore", divide="ignore"):  # both are refused below
+        A = -np.exp(take("ssm.A_log", D, 1))
+        A_inverse = np.float32(1) / (A * np.arange(1, S + 1, dtype=np.float32))
     parts = 1 + int(config.graph) + 2 * int(config.relations)
     hidden = take("hidden.weight", D, parts * D).reshape(D, parts, D)
     if parts > 1:
@@ -70,7 +72,7 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         delta=take("ssm.delta.weight", D, D),
         delta_bias=take("ssm.delta.bias", D),
         A=A[:, 0],
-        A_inverse=np.float32(1) / (A * np.arange(1, S + 1, dtype=np.float32)),
+        A_inverse=A_inverse,
         B=take("ssm.B.weight", S, D),
         C=take("ssm.gain", S)[:, None] * take("ssm.C.weight", S, D),
         D=take("ssm.D", D),
@@ -81,6 +83,8 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         outward=take("outward.weight", 1, D),
         outward_bias=take("outward.bias", 1),
     )
+    if not (np.isfinite(A).all() and np.isfinite(A_inverse).all()):
+        raise ArtifactFormatError("the student's `ssm.A_log` must give finite rates that are not 0")
     if left:
         raise ArtifactFormatError(f"the student's weights hold unknown tensors: {sorted(left)}")
     return weights

@@ -57,21 +57,28 @@ _power_of_two: Any = intrinsic(_power_of_two_bits)
 
 
 @kernel
-def exponential_minus_1(x: np.float32) -> np.float32:
-    """exp(x) - 1 for x in [-87, 88], clamped to it; exactly 0 at 0."""
+def _reduced(x: np.float32) -> tuple[np.float32, np.float32]:
+    # exp(x) = scale (1 + q)
     x = min(max(x, _LOW), _HIGH)
     n = (x * _LOG2E + _ROUND) - _ROUND
     r = x - n * _LN2_HIGH
     r = r - n * _LN2_LOW
     p = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
-    scale: np.float32 = _power_of_two(n)
-    return scale * (p * r * r + r) + (scale - ONE)
+    return p * r * r + r, _power_of_two(n)
+
+
+@kernel
+def exponential_minus_1(x: np.float32) -> np.float32:
+    """exp(x) - 1 for x in [-87, 88], clamped to it; exactly 0 at 0."""
+    q, scale = _reduced(x)
+    return scale * q + (scale - ONE)
 
 
 @kernel
 def exponential(x: np.float32) -> np.float32:
     """exp(x) for x in [-87, 88], clamped to it."""
-    return exponential_minus_1(x) + ONE
+    q, scale = _reduced(x)
+    return scale * (ONE + q)
 
 
 @kernel

@@ -34,7 +34,9 @@ def teacher(market: LabeledSnapshots) -> FitResult:
 
 def valid_rank_ic(scores: np.ndarray, market: LabeledSnapshots) -> float:
     part = slice(market.train_stop, market.valid_stop)
-    return float(np.nanmean(rank_ic(scores[part], market.labels[part], market.scored(*part.indices(999)[:2]))))
+    return float(
+        np.nanmean(rank_ic(scores[part], market.labels[part], market.scored(*part.indices(999)[:2])))
+    )
 
 
 def test_training_lowers_the_loss_and_finds_the_signal(market: LabeledSnapshots, teacher: FitResult) -> None:
