@@ -149,6 +149,7 @@ class StudentRuntime:
             raise ShapeError(f"`neighbors` must be < N (={N}), was {snapshots.neighbors.max()}")
         n_sectors = max(int(snapshots.sector.max(initial=-1)) + 1, 1)
         w = self._scratch(N, n_sectors)
+        w.live[N:] = 0.0  # an earlier run of more instruments may have left some here
         w.haar[..., :N] = state.arrays["haar"]
         w.h[..., :N] = state.arrays["ssm"]
         scores = np.empty((T, N), np.float32)
