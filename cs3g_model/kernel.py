@@ -63,7 +63,7 @@ class Workspace(NamedTuple):
     C: Array  # (S, N)
     parts: Array  # (4 D, N)
     rows: Array  # (N, D): y by instrument, centered
-    mean: Array  # (D,)
+    mean: Array  # (1, D)
     mixed: Array  # (N, D)
     query: Array  # (R, N)
     key: Array  # (R, N)
@@ -100,7 +100,7 @@ def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Wor
         C=empty(S, N),
         parts=empty(4 * D, N),
         rows=empty(N, D),
-        mean=empty(D),
+        mean=empty(1, D),
         mixed=empty(N, D),
         query=empty(R, N),
         key=empty(R, N),
@@ -275,44 +275,31 @@ def _transpose(x: Array, out: Array) -> None:
 
 
 @kernel
-def _weighted_sum(weight: Array, rows: Array, total: Array) -> None:
-    # A left fold over the rows, eight columns at a time in registers.
-    N, D = rows.shape
-    whole = D - D % 8
-    for i in range(0, whole, 8):
-        s0, s1, s2, s3, s4, s5, s6, s7 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-        for n in range(N):
-            a = weight[n]
-            s0 += a * rows[n, i]
-            s1 += a * rows[n, i + 1]
-            s2 += a * rows[n, i + 2]
-            s3 += a * rows[n, i + 3]
-            s4 += a * rows[n, i + 4]
-            s5 += a * rows[n, i + 5]
-            s6 += a * rows[n, i + 6]
-            s7 += a * rows[n, i + 7]
-        total[i], total[i + 1], total[i + 2], total[i + 3] = s0, s1, s2, s3
-        total[i + 4], total[i + 5], total[i + 6], total[i + 7] = s4, s5, s6, s7
-    for i in range(whole, D):
-        s0 = ZERO
-        for n in range(N):
-            s0 += weight[n] * rows[n, i]
-        total[i] = s0
+def _weighted_sums(weights: Array, rows: Array, total: Array) -> None:
+    # total (R, D) = weights (R, N) rows (N, D): left folds over the rows, four at a time for fewer loads.
+    total[:] = ZERO
+    for n in range(0, rows.shape[0], 4):
+        ya, yb, yc, yd = rows[n], rows[n + 1], rows[n + 2], rows[n + 3]
+        for r in range(weights.shape[0]):
+            k, t = weights[r], total[r]
+            a, b, c, d = k[n], k[n + 1], k[n + 2], k[n + 3]
+            for i in range(rows.shape[1]):
+                t[i] = (((t[i] + a * ya[i]) + b * yb[i]) + c * yc[i]) + d * yd[i]
 
 
 @kernel
 def _center(w: Workspace) -> None:
     N = w.rows.shape[0]
     count = _EPSILON
-    w.mean[:] = ZERO
     for n in range(N):
         count += w.live[n]
-    _weighted_sum(w.live, w.rows, w.mean)
-    for i in range(w.mean.shape[0]):
-        w.mean[i] = w.mean[i] / count
+    _weighted_sums(w.live.reshape(1, N), w.rows, w.mean)
+    mean = w.mean[0]
+    for i in range(len(mean)):
+        mean[i] = mean[i] / count
     for n in range(N):
-        for i in range(w.mean.shape[0]):
-            w.rows[n, i] -= w.mean[i]
+        for i in range(len(mean)):
+            w.rows[n, i] -= mean[i]
 
 
 @kernel
@@ -334,7 +321,7 @@ def _mix_low_rank(w: Workspace, out: Array) -> None:
         key = w.key[r]
         for n in range(N):
             key[n] = key[n] * w.live[n]
-        _weighted_sum(key, w.rows, w.total[r])
+    _weighted_sums(w.key, w.rows, w.total)
     for n in range(N):
         for r in range(R):
             w.weight[0, r] += w.key[r, n]
