@@ -3,7 +3,7 @@
 ReplayError
 ├── ConfigError (ValueError)            an option out of range, or two that contradict each other
 ├── SourceError
-│   ├── MissingFile (FileNotFoundError) nothing at the path, or nothing in it that a reader knows
+│   ├── MissingFile (FileNotFoundError)  nothing at the path, or nothing in it that a reader knows
 │   ├── MissingPackage (ImportError)    a data package is not installed
 │   ├── CorruptFile (ValueError)        truncated, damaged, or not what its name says
 │   ├── SchemaMismatch (ValueError)     columns or records that no reader takes, or that cannot be merged

@@ -18,12 +18,13 @@ from replay.batching import SentTail, TickBatch
 from replay.errors import ResumeMismatch, SinkError
 from replay.sent_tail import holds_messages, read_sent, tick_partitions
 from replay.sinks import end_message
+from topics.admin import create_topics
 from topics.connection import check_bootstrap, start_client
 from topics.control import EndOfReplay, Instrument
 from topics.envelope import Message
 from topics.errors import LiveTopicRefused
 from topics.messages import control_message
-from topics.specs import MAX_REQUEST_BYTES, is_replay_name, topic_names
+from topics.specs import MAX_REQUEST_BYTES, SPECS, is_replay_name, topic_names
 
 MAX_IN_FLIGHT_MESSAGES: Final = 512
 MAX_IN_FLIGHT_BYTES: Final = 32 * 1024 * 1024
@@ -52,6 +53,8 @@ class KafkaSink:
         `topics.specs.replay_prefix(run_id)`.
     allow_live, confirm_live_topic
         Both are needed to write outside `replay.`: that it is meant, and the tick topic's full name.
+    create_missing
+        Make the two topics when the replay starts, after its input was checked; never live ones.
     resume
         Continue behind what an interrupted replay of the same run id has left in the topic.
     guard
@@ -75,6 +78,7 @@ class KafkaSink:
         partitions: int,
         allow_live: bool = False,
         confirm_live_topic: str | None = None,
+        create_missing: bool = False,
         resume: bool = False,
         guard: Guard | None = None,
         idempotent: bool = True,
@@ -82,6 +86,7 @@ class KafkaSink:
     ) -> None:
         check_bootstrap(bootstrap)
         self._bootstrap = bootstrap
+        self._prefix = prefix
         self._topics = topic_names(prefix)
         self._is_live = not is_replay_name(prefix)
         if self._is_live and not (allow_live and confirm_live_topic == self._topics.ticks):
@@ -90,6 +95,7 @@ class KafkaSink:
                 f" twice: --i-know-this-is-live --confirm-live-topic {self._topics.ticks}"
             )
         self._partitions = partitions
+        self._create_missing = create_missing and not self._is_live
         self._resume = resume
         self._guard = guard
         self._idempotent = idempotent
@@ -141,6 +147,9 @@ class KafkaSink:
             The broker refuses.
         """
         names = self._topics
+        if self._create_missing:
+            specs = (SPECS["instruments"], SPECS["ticks"])
+            await create_topics(self._bootstrap, specs, prefix=self._prefix, partitions=self._partitions)
         keys = await tick_partitions(self._bootstrap, names.ticks, names.instruments, self._partitions)
         sent: Mapping[int, SentTail] = {}
         if self._resume:

@@ -171,14 +171,10 @@ def _run(
 
 async def _connect(stack: AsyncExitStack, config: ReplayConfig, target: _Target) -> Sink:
     from replay.kafka_sink import KafkaSink
-    from topics.admin import create_topics
     from topics.backlog import BacklogGuard
-    from topics.specs import SPECS, is_replay_name, replay_prefix, topic_names
+    from topics.specs import replay_prefix, topic_names
 
     prefix = replay_prefix(config.run_id) if target.prefix is None else target.prefix
-    if is_replay_name(prefix):
-        specs = (SPECS["instruments"], SPECS["ticks"])
-        await create_topics(target.bootstrap, specs, prefix=prefix, partitions=config.partitions)
     guard = None
     if target.follow_group is not None:
         guard = BacklogGuard(target.bootstrap, target.follow_group, [topic_names(prefix).ticks])
@@ -189,6 +185,7 @@ async def _connect(stack: AsyncExitStack, config: ReplayConfig, target: _Target)
         partitions=config.partitions,
         allow_live=target.allow_live,
         confirm_live_topic=target.confirm_live_topic,
+        create_missing=True,
         resume=target.resume,
         guard=guard,
     )
