@@ -14,7 +14,7 @@ import numpy as np
 from cs3g.files import write_json, write_whole
 from cs3g_model.artifacts import Manifest
 from pipeline.comparison import Comparison
-from topics.types import NANOS_PER_SECOND, Role
+from topics.types import NANOS_PER_SECOND, Float64Array, Role
 
 SMOOTHING_WINDOWS: Final = 20
 MAX_PLOTTED: Final = 2_000
@@ -32,7 +32,9 @@ class Provenance:
     manifests: Mapping[Role, Manifest]
 
 
-def report_values(comparison: Comparison | None, provenance: Provenance, *, reason: str = "") -> dict[str, Any]:
+def report_values(
+    comparison: Comparison | None, provenance: Provenance, *, reason: str = ""
+) -> dict[str, Any]:
     """Return the content of `ab.json`.
 
     Parameters
@@ -40,13 +42,14 @@ def report_values(comparison: Comparison | None, provenance: Provenance, *, reas
     comparison
         None where no window could be compared; `reason` says why.
     """
+    manifests = provenance.manifests
     models = {
         role: {
             "model_id": manifest.model_id,
             "parameters": manifest.parameters,
             "weights_bytes": manifest.weights_bytes,
         }
-        for role, manifest in provenance.manifests.items()
+        for role, manifest in manifests.items()
     }
     values: dict[str, Any] = {
         "schema_version": 1,
@@ -60,7 +63,7 @@ def report_values(comparison: Comparison | None, provenance: Provenance, *, reas
         "verdict": verdict(comparison, reason),
     }
     if {"student", "teacher"} <= models.keys():
-        values["bytes_ratio"] = models["teacher"]["weights_bytes"] / models["student"]["weights_bytes"]
+        values["bytes_ratio"] = manifests["teacher"].weights_bytes / manifests["student"].weights_bytes
     return values
 
 
@@ -76,7 +79,9 @@ def verdict(comparison: Comparison | None, reason: str = "") -> str:
             f"The student's rank IC is {found['rank_ic']:+.4f} [{found['rank_ic_low']:+.4f},"
             f" {found['rank_ic_high']:+.4f}] over {windows:,} windows; no teacher ran beside it."
         )
-    interval = f"{difference['rank_ic']:+.4f} [{difference['rank_ic_low']:+.4f}, {difference['rank_ic_high']:+.4f}]"
+    interval = (
+        f"{difference['rank_ic']:+.4f} [{difference['rank_ic_low']:+.4f}, {difference['rank_ic_high']:+.4f}]"
+    )
     margin = difference["equivalence_margin"]
     equivalent = "is" if difference["equivalent"] else "is not shown to be"
     return (
@@ -100,7 +105,10 @@ def _page(values: dict[str, Any], comparison: Comparison | None) -> str:
         ("predictions", values["prediction_digest"]),
         ("configuration", values["config_hash"]),
         *(
-            (role, f"{model['model_id']}, {model['parameters']:,} parameters, {model['weights_bytes']:,} bytes")
+            (
+                role,
+                f"{model['model_id']}, {model['parameters']:,} parameters, {model['weights_bytes']:,} bytes",
+            )
             for role, model in values["models"].items()
         ),
     ]
@@ -147,7 +155,9 @@ def _plots(comparison: Comparison) -> str:
     step = max(1, len(comparison.ts_close) // MAX_PLOTTED)
     when = (comparison.ts_close // NANOS_PER_SECOND).astype("datetime64[s]")[::step]
     both = comparison.agreement
-    figure, axes = pyplot.subplots(2 if both is not None else 1, 1, figsize=(9, 6), sharex=True, squeeze=False)
+    figure, axes = pyplot.subplots(
+        2 if both is not None else 1, 1, figsize=(9, 6), sharex=True, squeeze=False
+    )
     for name, series in comparison.rank_ics.items():
         axes[0, 0].plot(when, np.nancumsum(series)[::step], label=name, linewidth=1.2)
     axes[0, 0].set_ylabel("cumulative rank IC")
@@ -167,14 +177,15 @@ def _plots(comparison: Comparison) -> str:
     return text[text.index("<svg") :]
 
 
-def _smoothed(series: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _smoothed(series: Float64Array) -> Float64Array:
     """Return the trailing mean over `SMOOTHING_WINDOWS` windows, NaNs left out."""
     finite = np.isfinite(series)
     sums = np.cumsum(np.where(finite, series, 0.0))
     counts = np.cumsum(finite)
     sums[SMOOTHING_WINDOWS:] -= sums[:-SMOOTHING_WINDOWS].copy()
     counts[SMOOTHING_WINDOWS:] -= counts[:-SMOOTHING_WINDOWS].copy()
-    return np.divide(sums, counts, out=np.full(len(series), np.nan), where=counts > 0)
+    means: Float64Array = np.divide(sums, counts, out=np.full(len(series), np.nan), where=counts > 0)
+    return means
 
 
 def median_ms(latencies_ms: Sequence[float]) -> float | None:

@@ -158,7 +158,9 @@ class Collector:
         self._last_snapshot_ns = int(run.ts_close[-1])
         self.found.windows += len(run.ts_close) - start
         sector = dict(zip(run.instrument_ids.tolist(), run.sector.tolist(), strict=True))
-        self.found.closes.append(CloseRun(run.ts_close[start:], run.instrument_ids, run.close[start:], sector))
+        self.found.closes.append(
+            CloseRun(run.ts_close[start:], run.instrument_ids, run.close[start:], sector)
+        )
 
     def _take_windows(self, value: bytes, envelope: Envelope) -> None:
         run = decode_windows(value, envelope)

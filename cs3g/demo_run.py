@@ -21,7 +21,7 @@ from cs3g.processes import WorkerProcesses
 from cs3g.session import SessionPlan, SessionResult, log_dir, run_session, worker_environment
 from cs3g_model.artifacts import Manifest, load_artifact
 from pipeline.comparison import Comparison, close_table, compare, score_table
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from replay.config import ReplayConfig
 from replay.sources.base import Selection, Source

@@ -118,9 +118,7 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task(title, total=None, note="")
 
         def update(p: Progress) -> None:
-            note = (
-                f"loss {p.loss:.4f}  valid rank IC {p.valid_rank_ic:.4f}  at most {p.remaining_s:.0f} s"
-            )
+            note = f"loss {p.loss:.4f}  valid rank IC {p.valid_rank_ic:.4f}  at most {p.remaining_s:.0f} s"
             bar.update(
                 task,
                 total=p.epochs * p.steps,

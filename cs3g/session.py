@@ -120,7 +120,9 @@ async def run_session(
     ):
         flow = FlowSink(sink, in_flight, time.monotonic)
         seen = _ReplayProgress(view)
-        replaying = asyncio.create_task(run_replay(plan.replay, sources, flow, sectors=sectors, on_progress=seen))
+        replaying = asyncio.create_task(
+            run_replay(plan.replay, sources, flow, sectors=sectors, on_progress=seen)
+        )
         try:
             watch = _Watch(plan, in_flight, flow, collector, roles)
             while not watch.is_done(replaying):

@@ -85,7 +85,7 @@ def build_app(
     if publishes_latest:
         app.timer(LATEST_INTERVAL_S)(scoring.publish_latest)
 
-    async def forget(sender: object, revoked: set[TP], **kwargs: Any) -> None:
+    async def forget(*args: Any, **kwargs: Any) -> None:
         for stage in stages:
             await stage.reset()
 
@@ -99,7 +99,8 @@ def build_app(
 
 
 def _watch_ticks(app: faust.App, windows: WindowsStage, ticks_topic: str) -> None:
-    async def assign(sender: object, assigned: set[TP], **kwargs: Any) -> None:
+    async def assign(*args: Any, **kwargs: Any) -> None:
+        assigned: set[TP] = args[1]  # after the sender, which is the application
         windows.assign(tp.partition for tp in assigned if tp.topic == ticks_topic)
 
     async def close_idle() -> None:
@@ -116,13 +117,13 @@ def _agent(app: faust.App, stage: Stage, source: str, name: str) -> None:
     app.agent(_topic(app, source), name=name, concurrency=1)(agent)
 
 
-def _topic(app: faust.App, name: str) -> faust.TopicT[Any]:
+def _topic(app: faust.App, name: str) -> faust.TopicT:
     return app.topic(
         name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
     )
 
 
-def _table(app: faust.App, name: str) -> faust.Table[Any, Any]:
+def _table(app: faust.App, name: str) -> faust.types.TableT[Any, Any]:
     # One partition, as the topics of windows and graphs have: a universe is one ordered sequence.
     return app.Table(name, partitions=1, key_type=bytes, value_type=bytes)
 

@@ -159,14 +159,16 @@ def compare(tables: Sequence[ScoreTable], closes: CloseTable, *, seed: int = 0) 
     for table in tables:
         common = np.intersect1d(common, table.ts_close[~table.warmup])
     rows = np.searchsorted(closes.ts_close, common)
-    scores = {table.role: _on(table, common, closes.instrument_ids) for table in tables}
+    scores: dict[str, Float64Array] = {
+        table.role: _on(table, common, closes.instrument_ids) for table in tables
+    }
     scores_of_all = np.stack(list(scores.values()))
     mask = np.isfinite(scores_of_all).all(axis=0) & np.isfinite(labels[rows])
     counted = mask.sum(axis=1) >= 2
     if not counted.any():
         raise ValueError(
-            "no window has two instruments that every model scored after its warm-up and whose next price is known:"
-            " replay more windows or more instruments"
+            "no window has two instruments that every model scored after its warm-up and whose next price"
+            " is known: replay more windows or more instruments"
         )
     rows, mask = rows[counted], mask[counted]
     scores = {role: values[counted] for role, values in scores.items()}
@@ -226,7 +228,7 @@ def _difference_summary(difference: Float64Array, seed: int) -> dict[str, Any]:
         "rank_ic_low": interval.low,
         "rank_ic_high": interval.high,
         "equivalence_margin": EQUIVALENCE_MARGIN,
-        "equivalent": bool(-EQUIVALENCE_MARGIN < inner.low and inner.high < EQUIVALENCE_MARGIN),
+        "equivalent": bool(inner.low > -EQUIVALENCE_MARGIN and inner.high < EQUIVALENCE_MARGIN),
     }
 
 

@@ -8,7 +8,8 @@ PipelineError
 ├── StateError
 │   ├── StateDecodeError (ValueError)     bytes that are no state of this format
 │   └── StateMismatchError (ValueError)   a state made under another configuration or by another model
-└── NonFiniteScoreError (ArithmeticError) a model returned NaN or infinity; nothing may be published
+├── NonFiniteScoreError (ArithmeticError) a model returned NaN or infinity; nothing may be published
+└── WorkerCrashedError (RuntimeError)     a stage of a worker raised
 """
 
 from __future__ import annotations
@@ -92,3 +93,7 @@ class NonFiniteScoreError(PipelineError, ArithmeticError):
         super().__init__(message)
         self.model_id = model_id
         self.ts_close = ts_close
+
+
+class WorkerCrashedError(PipelineError, RuntimeError):
+    """A stage of a worker raised; nothing that it had in hand was acknowledged."""

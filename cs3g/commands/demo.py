@@ -12,19 +12,31 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-out"),
     data: Annotated[
         list[str] | None,
-        typer.Option(help="File or folder that the readers know; may be repeated. Default: the S&P 500 panel."),
+        typer.Option(
+            help="File or folder that the readers know; may be repeated. Default: the S&P 500 panel."
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=16, help="Student workers that share the partitions.")] = 1,
-    speed: Annotated[float, typer.Option(min=0.0, help="Event seconds a second; 0: as fast as possible.")] = 0.0,
+    workers: Annotated[
+        int, typer.Option(min=1, max=16, help="Student workers that share the partitions.")
+    ] = 1,
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Event seconds a second; 0: as fast as possible.")
+    ] = 0.0,
     teacher: Annotated[bool, typer.Option(help="Run a teacher in the student's shadow.")] = True,
-    window: Annotated[str | None, typer.Option(help="Length of a window; default by the data: 1d, 1m or 1s.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Length of a window; default by the data: 1d, 1m or 1s.")
+    ] = None,
     batch_ticks: Annotated[int, typer.Option(min=1, help="Ticks a message.")] = 1000,
     limit: Annotated[int | None, typer.Option(min=1, help="Replay at most so many ticks.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     sectors: Annotated[Path | None, typer.Option(help="File with columns symbol, sector.")] = None,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of the tick topic.")] = 4,
-    student_model: Annotated[str | None, typer.Option(help="Artifact id; default: the shipped student.")] = None,
-    teacher_model: Annotated[str | None, typer.Option(help="Artifact id; default: the shipped teacher.")] = None,
+    student_model: Annotated[
+        str | None, typer.Option(help="Artifact id; default: the shipped student.")
+    ] = None,
+    teacher_model: Annotated[
+        str | None, typer.Option(help="Artifact id; default: the shipped teacher.")
+    ] = None,
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="Use this broker instead of starting an embedded one.")
     ] = None,

@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Tail, export and digest predictions.", no_args_is_help=True)
 
-RoleChoice = Annotated[
-    Literal["student", "teacher", "both"], typer.Option(help="Whose predictions.")
-]
+RoleChoice = Annotated[Literal["student", "teacher", "both"], typer.Option(help="Whose predictions.")]
 Bootstrap = Annotated[
     str, typer.Option(envvar="CS3G_BOOTSTRAP_SERVERS", help="Kafka brokers, host:port[,host:port].")
 ]
 Universe = Annotated[str, typer.Option(envvar="CS3G_UNIVERSE", help="Name of the universe.")]
 Prefix = Annotated[
-    str, typer.Option("--topic-prefix", envvar="CS3G_TOPIC_PREFIX", help="e.g. replay.<run_id>. for a replay.")
+    str,
+    typer.Option("--topic-prefix", envvar="CS3G_TOPIC_PREFIX", help="e.g. replay.<run_id>. for a replay."),
 ]
 
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
@@ -110,9 +109,7 @@ def _reader(
     )
 
 
-async def _read_all(
-    bootstrap_servers: str, universe: str, prefix: str, role: str
-) -> list[PredictionRun]:
+async def _read_all(bootstrap_servers: str, universe: str, prefix: str, role: str) -> list[PredictionRun]:
     async with _reader(bootstrap_servers, universe, prefix, role, from_beginning=True) as reader:
         return await reader.read_available()
 

@@ -29,9 +29,7 @@ def teacher(
     ] = None,
     test_end: Annotated[
         datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], help="Judge the days after --valid-end up to this one."
-        ),
+        typer.Option(formats=["%Y-%m-%d"], help="Judge the days after --valid-end up to this one."),
     ] = None,
     window: Annotated[
         str | None, typer.Option(help="Length of a window, such as 1s; the bars' own by default.")

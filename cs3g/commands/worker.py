@@ -15,12 +15,20 @@ def worker(
     worker_id: Annotated[
         str, typer.Option("--id", help="Stable name of this worker; give it again when you restart it.")
     ] = "1",
-    model: Annotated[str | None, typer.Option(help="Artifact id; default: the shipped model of the role.")] = None,
-    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")] = None,
-    topic_prefix: Annotated[str | None, typer.Option(help="Prefix of all topics, e.g. replay.<run_id>.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Artifact id; default: the shipped model of the role.")
+    ] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")
+    ] = None,
+    topic_prefix: Annotated[
+        str | None, typer.Option(help="Prefix of all topics, e.g. replay.<run_id>.")
+    ] = None,
     universe: Annotated[str | None, typer.Option(help="Name of the universe.")] = None,
     window: Annotated[str | None, typer.Option(help="Length of a window: 1s, 250ms, 1m, 1d.")] = None,
-    lateness: Annotated[str | None, typer.Option(help="How far the watermark trails the newest tick.")] = None,
+    lateness: Annotated[
+        str | None, typer.Option(help="How far the watermark trails the newest tick.")
+    ] = None,
     partitions: Annotated[int | None, typer.Option(help="Partitions of the tick topic.")] = None,
     mode: Annotated[Literal["live", "replay"] | None, typer.Option(help="live, or replay.")] = None,
     replication_factor: Annotated[int, typer.Option(help="Of the checkpoints' changelog topics.")] = 1,
@@ -34,8 +42,8 @@ def worker(
     Example: cs3g worker --id a --bootstrap-servers 127.0.0.1:9092 --window 1s
     """
     from cs3g.models import load_model
-    from cs3g.running import run_worker
     from pipeline.config import load_config
+    from pipeline.worker import run_worker
 
     config = load_config(
         bootstrap_servers=bootstrap_servers,

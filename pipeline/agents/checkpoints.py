@@ -45,7 +45,7 @@ class Checkpoints:
         What the checkpoint is of.
     """
 
-    def __init__(self, table: faust.Table[Any, Any], key: bytes) -> None:
+    def __init__(self, table: faust.types.TableT[Any, Any], key: bytes) -> None:
         self._table = table
         self._key = key
         self._saved_s = float("-inf")
@@ -82,7 +82,10 @@ class Checkpoints:
         side = 0 if head is None else 1 - head.side
         chunks = [data[at : at + MAX_CHUNK_BYTES] for at in range(0, len(data), MAX_CHUNK_BYTES)]
         await asyncio.gather(
-            *[self._put(partition, self._chunk_key(side, number), chunk) for number, chunk in enumerate(chunks)]
+            *[
+                self._put(partition, self._chunk_key(side, number), chunk)
+                for number, chunk in enumerate(chunks)
+            ]
         )
         new = _Head(side=side, n_chunks=len(chunks), sha256=hashlib.sha256(data).hexdigest())
         await self._put(partition, self._key, msgspec.json.encode(new))

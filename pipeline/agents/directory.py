@@ -40,7 +40,9 @@ class Directory:
         async with AnnouncedInstruments(config.bootstrap_servers, prefix=config.topic_prefix) as topic:
             await topic.refresh()
             self._announced.update(topic.known)
-        unnamed = sorted(wanted - {number for number, found in self._announced.items() if self._is_ours(found)})
+        unnamed = sorted(
+            wanted - {number for number, found in self._announced.items() if self._is_ours(found)}
+        )
         if unnamed:
             logger.warning(
                 "%d instruments tick unannounced, %d for one: they go by their ids, without a sector",

@@ -65,8 +65,8 @@ class GraphsStage(Stage):
         *,
         checkpoints: Checkpoints,
         directory: Directory,
-        graphs_topic: faust.TopicT[Any],
-        dead_letters_topic: faust.TopicT[Any],
+        graphs_topic: faust.TopicT,
+        dead_letters_topic: faust.TopicT,
     ) -> None:
         super().__init__(app)
         self._config = config

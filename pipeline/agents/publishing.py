@@ -17,7 +17,7 @@ MAX_DEAD_LETTER_BYTES: Final = 4 * 1024 * 1024
 """Half of what a topic takes, since JSON carries the payload in base64."""
 
 
-async def publish(topic: TopicT[Any], messages: Iterable[Message]) -> None:
+async def publish(topic: TopicT, messages: Iterable[Message]) -> None:
     """Send messages in order and return once the broker has acknowledged all of them."""
     sent = [
         await topic.send(

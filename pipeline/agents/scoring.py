@@ -40,9 +40,9 @@ class ScoringStage(Stage):
         *,
         model: StreamingModel,
         checkpoints: Checkpoints,
-        predictions_topic: faust.TopicT[Any],
-        latest_topic: faust.TopicT[Any] | None,
-        dead_letters_topic: faust.TopicT[Any],
+        predictions_topic: faust.TopicT,
+        latest_topic: faust.TopicT | None,
+        dead_letters_topic: faust.TopicT,
     ) -> None:
         super().__init__(app)
         self._config = config
@@ -106,9 +106,7 @@ class ScoringStage(Stage):
             return
         (run, envelope), self._unpublished_latest = self._unpublished_latest, None
         newest = slice_predictions(run, len(run.ts_close) - 1, len(run.ts_close))
-        await publish(
-            self._latest_topic, latest_messages(newest, run_id=envelope.run_id, mode=envelope.mode)
-        )
+        await publish(self._latest_topic, latest_messages(newest, run_id=envelope.run_id, mode=envelope.mode))
 
     def _restore(self) -> ScoringState:
         self._saved_ns = 0

@@ -46,8 +46,9 @@ class Stage(abc.ABC):
     def forget(self) -> None:
         """Drop all state in memory; it is restored from the broker when events come again."""
 
+    @abc.abstractmethod
     async def checkpoint_if_due(self) -> None:
-        """Write a checkpoint if one is due; a stage without one has nothing to do."""
+        """Write a checkpoint, if the stage keeps one and it is due."""
 
     async def tick(self) -> None:
         """Give a checkpoint its turn between batches; called by a timer."""
@@ -59,7 +60,7 @@ class Stage(abc.ABC):
         drain = asyncio.create_task(self._drain())
         drain.add_done_callback(self._crash_on_error)
         try:
-            async for event in stream.noack().events():
+            async for event in stream.noack().events():  # type: ignore[attr-defined]  # StreamT leaves noack out
                 await self._queue.put(event)
         finally:
             drain.cancel()

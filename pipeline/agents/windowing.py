@@ -66,8 +66,8 @@ class WindowsStage(Stage):
         app: faust.App,
         config: PipelineConfig,
         *,
-        windows_topic: faust.TopicT[Any],
-        dead_letters_topic: faust.TopicT[Any],
+        windows_topic: faust.TopicT,
+        dead_letters_topic: faust.TopicT,
     ) -> None:
         super().__init__(app)
         self._config = config
@@ -78,6 +78,9 @@ class WindowsStage(Stage):
     def forget(self) -> None:
         """Drop the open windows: their ticks are unacknowledged and come again."""
         self._partitions.clear()
+
+    async def checkpoint_if_due(self) -> None:
+        """Do nothing: the unacknowledged ticks are the checkpoint."""
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Watch the partitions of a new assignment, also those that stay silent."""

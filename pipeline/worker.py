@@ -6,14 +6,15 @@ import asyncio
 import logging
 import sys
 
+import faust
+
 from cs3g_model.protocol import StreamingModel
+from pipeline.app import build_app
 from pipeline.config import PipelineConfig
-from pipeline.errors import PipelineError
+from pipeline.errors import WorkerCrashedError
+from topics.admin import list_topics
+from topics.errors import TopicMismatch
 from topics.types import Role
-
-
-class WorkerCrashed(PipelineError, RuntimeError):
-    """A stage raised; what it had not acknowledged is delivered again to the next worker."""
 
 
 def run_worker(
@@ -25,7 +26,7 @@ def run_worker(
     replication_factor: int = 1,
     log_level: str = "WARNING",
 ) -> None:
-    """Run a worker until SIGTERM or SIGINT.
+    """Run a worker until SIGTERM or SIGINT; parameters as in `pipeline.app.build_app`.
 
     Raises
     ------
@@ -33,14 +34,9 @@ def run_worker(
         Nobody answers at the configured address.
     TopicMismatch
         The tick topic is missing or has other partitions than configured.
-    WorkerCrashed
-        A stage raised.
+    WorkerCrashedError
+        A stage raised; what it had not acknowledged is delivered again to the next worker.
     """
-    import faust
-    import faust.worker
-
-    from pipeline.app import build_app
-
     asyncio.run(_check_tick_topic(config))
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -53,16 +49,13 @@ def run_worker(
         worker.execute_from_commandline()
     except SystemExit as stop:
         if stop.code:
-            raise WorkerCrashed(
-                f"worker {worker_id!r} ended with status {stop.code}; its log says why"
+            raise WorkerCrashedError(
+                f"worker {worker_id!r} ended with status {stop.code}: see the error that it logged"
             ) from stop
 
 
 async def _check_tick_topic(config: PipelineConfig) -> None:
-    """Refuse to start on topics that are not there, rather than let the broker make them with its defaults."""
-    from topics.admin import list_topics
-    from topics.errors import TopicMismatch
-
+    """Refuse to start on topics that are not there: the broker would make them with its defaults."""
     name = config.topics.ticks
     found = {topic.name: topic.partitions for topic in await list_topics(config.bootstrap_servers)}
     if name not in found:
