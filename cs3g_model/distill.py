@@ -42,10 +42,10 @@ class DistillObjective:
         self.config = config
         self.regressor = nn.Linear(width, teacher.hidden.shape[-1])
         present = teacher.scores[teacher.scores != 0]  # absent instruments score exactly 0
-        deviation = float(present.std()) if len(present) > 1 else 0.0
-        if not deviation > 0:
+        # Not by the standard deviation, which rounding keeps above 0.
+        if len(present) < 2 or present.min() == present.max():
             raise TrainingError("the teacher scores every instrument alike: there is nothing to distill")
-        self.scale = 1.0 / deviation
+        self.scale = 1.0 / float(present.std())
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the regressor's."""

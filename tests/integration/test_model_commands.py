@@ -142,6 +142,28 @@ def test_labels_are_the_next_adjusted_returns(folder: Path) -> None:
     assert not present[40:57, 3].any()
 
 
+@pytest.mark.parametrize("model", ["student", "teacher"])
+def test_no_row_after_a_day_changes_a_score_up_to_it(folder: Path, tmp_path: Path, model: str) -> None:
+    frame = pl.read_parquet(folder / "panel.parquet")
+    later = pl.col("date") > date(2020, 2, 10)
+    noise = pl.Series("noise", np.random.default_rng(5).uniform(0.5, 2, len(frame)))
+    prices = ("open", "high", "low", "close", "adjusted_close")
+    frame = frame.with_columns(
+        *(pl.when(later).then(pl.col(name) * noise).otherwise(pl.col(name)).alias(name) for name in prices),
+        pl.when(later).then(pl.col("volume") * 3).otherwise(pl.col("volume")).alias("volume"),
+    )
+    frame.filter(~later | (noise > 0.8)).write_parquet(tmp_path / "changed.parquet")
+    scores = []
+    for data in (folder / "panel.parquet", tmp_path / "changed.parquet"):
+        run("score", "--model", model, "--data", data, "--out", tmp_path / "scores.parquet")
+        scores.append(pl.read_parquet(tmp_path / "scores.parquet"))
+    stop = int(np.datetime64("2020-02-11", "ns").astype(np.int64))
+    before, after = (s.filter(pl.col("ts_close") <= stop) for s in scores)
+    assert len(before) == 41 * SYMBOLS - 1
+    assert before.equals(after)
+    assert not scores[0].equals(scores[1])
+
+
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [

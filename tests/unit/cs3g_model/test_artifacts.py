@@ -134,13 +134,13 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, role: str, damage: 
     )
     tensors = tensors_of(module)
     if damage == "missing":
-        del tensors["ssm.D"]
+        del tensors["inward.whole.bias"]
     elif damage == "left over":
         tensors["surprise"] = np.zeros(1, np.float32)
     elif damage == "shape":
-        tensors["ssm.D"] = np.zeros(99, np.float32)
+        tensors["inward.whole.bias"] = np.zeros(99, np.float32)
     else:
-        tensors["ssm.D"][0] = np.nan
+        tensors["inward.whole.bias"][0] = np.nan
     with pytest.raises(ArtifactFormatError):
         load_runtime(save_artifact(tmp_path, config, tensors))
 
