@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float64]
 AnyFloats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
+_CELLS_AT_ONCE = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -112,18 +114,35 @@ def bootstrap_mean(
 def _per_window(a: AnyFloats, b: AnyFloats, mask: Mask, *, ranked: bool) -> FloatArray:
     if a.shape != b.shape or a.shape != mask.shape or a.ndim != 2:
         raise ShapeError(f"shapes must be one (T, N), were {a.shape}, {b.shape} and {mask.shape}")
-    counts = mask & np.isfinite(a) & np.isfinite(b)
     out = np.full(len(a), np.nan)
-    for t, here in enumerate(counts):
-        if here.sum() >= 2:
-            x, y = np.asarray(a[t, here], np.float64), np.asarray(b[t, here], np.float64)
-            out[t] = _correlation(rankdata(x), rankdata(y)) if ranked else _correlation(x, y)
+    step = max(1, _CELLS_AT_ONCE // max(1, a.shape[1]))
+    for start in range(0, len(a), step):
+        rows = slice(start, start + step)
+        x, y = np.asarray(a[rows], np.float64), np.asarray(b[rows], np.float64)
+        counts = mask[rows] & np.isfinite(x) & np.isfinite(y)
+        if ranked:
+            x, y = _mean_ranks(x, counts), _mean_ranks(y, counts)
+        out[rows] = _correlations(x, y, counts)
     return out
 
 
-def _correlation(x: FloatArray, y: FloatArray) -> float:
-    if x.min() == x.max() or y.min() == y.max():
-        return 0.0
-    x, y = x - x.mean(), y - y.mean()
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale > 0 else 0.0
+def _mean_ranks(values: FloatArray, counts: Mask) -> FloatArray:
+    # What does not count sorts behind everything that does, so the others' ranks are 1..n.
+    return np.asarray(rankdata(np.where(counts, values, np.inf), axis=1), np.float64)
+
+
+def _correlations(x: FloatArray, y: FloatArray, counts: Mask) -> FloatArray:
+    """Return Pearson's correlation of each row: NaN with fewer than two values, 0 for a constant."""
+    n = counts.sum(axis=1)
+    varies = np.ones(len(x), np.bool_)
+    centered = []
+    for values in (x, y):
+        low = np.where(counts, values, np.inf).min(axis=1, initial=np.inf)
+        high = np.where(counts, values, -np.inf).max(axis=1, initial=-np.inf)
+        varies &= high > low
+        mean = np.where(counts, values, 0.0).sum(axis=1) / np.maximum(n, 1)
+        centered.append(np.where(counts, values - mean[:, None], 0.0))
+    product = (centered[0] * centered[1]).sum(axis=1)
+    scale = np.sqrt((centered[0] ** 2).sum(axis=1) * (centered[1] ** 2).sum(axis=1))
+    out = np.divide(product, scale, out=np.zeros(len(x)), where=varies & (scale > 0))
+    return np.where(n >= 2, out, np.nan)
