@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cs3g_model.constants import EPSILON
 from cs3g_model.jit import kernel
-from cs3g_model.mixing import EPSILON
 from cs3g_model.vector_math import ONE, ZERO, exponential_minus_1, silu, softplus
 
 __all__ = ["LANES", "StudentWeights", "Workspace", "allocate", "run_student"]

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cs3g_model.constants import EPSILON
 from cs3g_model.inputs import SnapshotTensors
 
 __all__ = ["LowRankMixer", "center", "neighbor_mean", "sector_mean"]
-
-EPSILON = 1e-6
-"""Added to denominators; the kernel uses the same."""
 
 
 def center(y: Tensor, mask: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cs3g_model.gains import SMALL_GAIN
+from cs3g_model.constants import SMALL_GAIN
 
 __all__ = ["SelectiveSSM", "discretize_zoh", "selective_scan", "selective_scan_ref"]
 

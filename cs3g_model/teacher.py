@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cs3g_model.config import TeacherConfig
-from cs3g_model.gains import SMALL_GAIN
+from cs3g_model.constants import SMALL_GAIN
 from cs3g_model.graph import EvolvingGraph, WeightedSum
 from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
 from cs3g_model.mixing import center, neighbor_mean, sector_mean

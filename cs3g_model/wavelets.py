@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cs3g_model.config import ThresholdMode
-from cs3g_model.gains import SMALL_GAIN
+from cs3g_model.constants import SMALL_GAIN
 
 __all__ = ["BandProjection", "CausalHaarBank"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,11 @@ def test_shipped_artifacts_load_and_are_small() -> None:
         assert runtime.model_id == path.name == manifest.model_id
         scores, _ = runtime.step_many(make_snapshots(), runtime.initial_state(15))
         assert np.abs(scores).max() > 0
+
+
+def test_serving_a_student_imports_no_torch() -> None:
+    code = (
+        "import sys; from cs3g_model.artifacts import load_runtime; load_runtime('student');"
+        " sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

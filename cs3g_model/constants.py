@@ -1,0 +1,16 @@
+"""Numbers that the torch modules and the numba kernel share; imports neither."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EPSILON: Final = 1e-6
+"""Added to the denominators of means over instruments."""
+
+SMALL_GAIN: Final = 0.1
+"""Where learned gains start.
+
+Daily returns are nearly all noise. What an instrument did in this window predicts best, so the other
+channels, its memory, its single wavelet bands and the messages of others, enter through learned gains that
+start small: they are learned after it, and with a smaller effect of the optimizer's steps.
+"""
