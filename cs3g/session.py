@@ -60,7 +60,8 @@ class SessionPlan:
         return ("student", "teacher") if self.teacher else ("student",)
 
 
-@dataclass(frozen=True, slots=True)
+# Without a repr: asyncio.run formats its task's result when it restores the signal handler, all arrays of it.
+@dataclass(frozen=True, slots=True, repr=False)
 class SessionResult:
     """What was replayed and what came of it."""
 
