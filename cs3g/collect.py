@@ -50,6 +50,8 @@ class Collected:
         Ticks folded into closed windows.
     refused
         Ticks in dead letters, by cause.
+    last_window_ns
+        End of the last window in which something ticked.
     """
 
     predictions: list[PredictionRun] = field(default_factory=list)
@@ -60,6 +62,12 @@ class Collected:
     window_ticks: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     last_close: dict[Role, int] = field(default_factory=dict)
+    last_window_ns: int = 0
+
+    @property
+    def accounted_ticks(self) -> int:
+        """Ticks in windows and dead letters; what could not be decoded is not known to be ticks."""
+        return self.window_ticks + self.refused.total() - self.refused["undecodable"]
 
 
 class Collector:
@@ -167,6 +175,8 @@ class Collector:
         frontier = self._frontiers.get(run.partition, -1)
         fresh = run.rows[run.rows["ts_close"] > frontier]
         self.found.window_ticks += int(fresh["n_ticks"].sum())
+        if len(fresh):
+            self.found.last_window_ns = max(self.found.last_window_ns, int(fresh["ts_close"][-1]))
         self._frontiers[run.partition] = max(frontier, run.frontier_ns)
 
     def _take_dead_letter(self, value: bytes, envelope: Envelope) -> None:

@@ -34,13 +34,23 @@ class InFlight:
         Length of a window.
     partitions
         Number of tick partitions: a window can close only once all of them have passed it.
+    lateness_ns
+        How far a partition's watermark trails what was sent to it.
     limit_cells
         Ticks plus windows x instruments that may be in flight.
     """
 
-    def __init__(self, size_ns: int, partitions: int, limit_cells: int = MAX_CELLS_IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        size_ns: int,
+        partitions: int,
+        *,
+        lateness_ns: int = 0,
+        limit_cells: int = MAX_CELLS_IN_FLIGHT,
+    ) -> None:
         self.n_instruments = 1
         self._size_ns = size_ns
+        self._lateness_ns = lateness_ns
         self._partitions = partitions
         self._limit_cells = limit_cells
         self._batches: deque[tuple[int, int]] = deque()
@@ -68,7 +78,8 @@ class InFlight:
         """Whether the windows that can close and are not predicted exceed the budget."""
         if len(self._sent_to_ns) < self._partitions:
             return False
-        closable_ns = min(self._sent_to_ns.values()) // self._size_ns * self._size_ns
+        watermark_ns = min(self._sent_to_ns.values()) - self._lateness_ns
+        closable_ns = watermark_ns // self._size_ns * self._size_ns
         cells = sum(cost for ts_close, cost in self._batches if self._predicted_ns < ts_close <= closable_ns)
         return cells > self._limit_cells
 
@@ -113,8 +124,9 @@ class FlowSink:
     async def send(self, batch: TickBatch) -> None:
         """Wait for room, then send."""
         while self._in_flight.is_full:
-            await self._sink.flush()
+            # Cleared before the flush: what is predicted meanwhile may be all that there is to wait for.
             self._progress.clear()
+            await self._sink.flush()
             await self._progress.wait()
         await self._sink.send(batch)
         self._note(batch)

@@ -112,7 +112,9 @@ async def run_session(
         embedded=plan.embedded,
     )
     start_workers(plan, processes)
-    in_flight = InFlight(config.window_size_ns, config.tick_partitions)
+    in_flight = InFlight(
+        config.window_size_ns, config.tick_partitions, lateness_ns=config.allowed_lateness_ns
+    )
     async with (
         KafkaSink(
             config.bootstrap_servers, prefix=config.topic_prefix, partitions=config.tick_partitions
@@ -202,12 +204,12 @@ class _Watch:
     def is_done(self, replaying: asyncio.Task[ReplayReport]) -> bool:
         if not replaying.done():
             return False
-        ts_last = replaying.result().ts_last
-        if ts_last is None:
-            return True
-        size_ns = self._plan.config.window_size_ns
-        last_close = (ts_last // size_ns + 1) * size_ns
-        return slowest_close(self._collector.found.last_close, self._plan.roles) >= last_close
+        found = self._collector.found
+        # Not by the last tick's window: where that tick is refused, nothing may have fallen into it.
+        return (
+            found.accounted_ticks >= replaying.result().ticks
+            and slowest_close(found.last_close, self._plan.roles) >= found.last_window_ns
+        )
 
     def check(self, ticks: int) -> None:
         now = time.monotonic()

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replay.opaque import concatenate, take
 from topics.types import RecordArray
+
+_WIDTH: Final = 16
+"""Streams merged at once."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,13 @@ def merge_chunks(streams: Sequence[Iterator[RecordArray]], clock: str) -> Iterat
     """
     if len(streams) == 1:
         yield from streams[0]
+        return
+    if len(streams) > _WIDTH:
+        # Every round looks at every stream, so many are merged in a tree. Neighbors stay neighbors, hence the
+        # order of ties too.
+        width = -(-len(streams) // _WIDTH)
+        groups = [streams[start : start + width] for start in range(0, len(streams), width)]
+        yield from merge_chunks([merge_chunks(group, clock) for group in groups], clock)
         return
     heads = [head for head in (_load(stream, clock) for stream in streams) if head is not None]
     while len(heads) > 1:

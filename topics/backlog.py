@@ -97,6 +97,7 @@ class BacklogGuard:
             # What is already gone before we start is no loss of ours.
             lags = await lag_of(admin, reader, self._group_id, self._partitions)
             self._deleted_before = {TopicPartition(lag.topic, lag.partition): lag.deleted for lag in lags}
+            self._ends_before = _ends(lags)
             self._clients = (admin, reader)
             self._stack = stack.pop_all()
         return self
@@ -172,6 +173,10 @@ class BacklogGuard:
             raise BrokerError("the backlog guard is not connected: use it as `async with`")
         self._sent_since_poll.clear()
         self._lags = await lag_of(*self._clients, self._group_id, self._partitions)
+        self._unseen = {
+            topic: max(0, self._sent_messages[topic] - (end - self._ends_before.get(topic, 0)))
+            for topic, end in _ends(self._lags).items()
+        }
         self._polled_at = self._clock()
         for lag in self._lags:
             lost = lag.deleted - self._deleted_before[TopicPartition(lag.topic, lag.partition)]
@@ -187,7 +192,7 @@ class BacklogGuard:
 
     def _is_over(self, lag: PartitionLag) -> bool:
         # All that was sent since the poll may have gone to this one partition.
-        n_messages = lag.lag + self._sent_since_poll[lag.topic]
+        n_messages = lag.lag + self._unseen.get(lag.topic, 0) + self._sent_since_poll[lag.topic]
         limits = self._limit_messages
         limit = limits.get(lag.topic) if isinstance(limits, Mapping) else limits
         if limit is not None and n_messages > limit:
@@ -196,3 +201,11 @@ class BacklogGuard:
         if self._limit_bytes is None or not sent:
             return False
         return n_messages * self._sent_bytes[lag.topic] > self._limit_bytes * sent
+
+
+def _ends(lags: Iterable[PartitionLag]) -> dict[str, int]:
+    """Return the sum of the end offsets by topic."""
+    ends: Counter[str] = Counter()
+    for lag in lags:
+        ends[lag.topic] += lag.end
+    return dict(ends)

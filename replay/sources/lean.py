@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from replay.sources.lean_times import day_span_ns
 from topics.types import RecordArray
 
 _FEWEST_ROWS: Final = 4096
+_FILES_A_SYMBOL: Final = 2
+_OTHER_FILES: Final = 256
 
 _Reader: TypeAlias = Callable[[Tally], Iterator[RecordArray]]
 
@@ -43,6 +46,7 @@ def lean_sources(path: Path, selection: Selection) -> list[StreamSource]:
         if selection.wants(file.symbol):
             by_symbol[file.symbol].append(file)
     if by_symbol:
+        _allow_open_files(_FILES_A_SYMBOL * len(by_symbol))
         # A merge holds a chunk of every symbol: many symbols get small ones.
         rows = max(_FEWEST_ROWS, selection.chunk_rows // len(by_symbol))
         selection = replace(selection, chunk_rows=min(rows, selection.chunk_rows))
@@ -86,6 +90,15 @@ def _tick_reader(files: Sequence[LeanFile], has_quotes: bool, chunk_rows: int) -
                 yield from trade_day(day["trade"], 1, tally, chunk_rows)
 
     return read
+
+
+def _allow_open_files(count: int) -> None:
+    # A merge reads a trade and a quote file of every symbol at once; the soft limit is often only 1024.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _wanted_day(path: Path, selection: Selection) -> bool:

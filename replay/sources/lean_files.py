@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import re
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from typing import IO, Final, Literal
 
 import pyarrow as pa
 
-from replay.errors import CorruptFile, SchemaMismatch
+from replay.errors import CorruptFile, SchemaMismatch, SourceError
 from replay.sources.columns import Columns
 from replay.sources.csv_blocks import csv_batches
 from replay.sources.lean_times import midnight_utc_ns, of_texts, since_midnight, wall_ns
@@ -132,6 +133,10 @@ def _member(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise SourceError(
+                f"{path}: too many open files; select fewer --symbols or raise ulimit -n"
+            ) from error
         raise CorruptFile(f"{path}: no zip file, or truncated ({error}); fetch the file again") from error
     with archive:
         names = archive.namelist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -73,6 +74,7 @@ def wall_ns(moment: dt.datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * NANOS_PER_SECOND
 
 
+@functools.lru_cache(maxsize=64)
 def _hours_ns(date: dt.date) -> Int64Array:
     midnight = dt.datetime.combine(date, dt.time())
     return np.array([wall_ns(midnight + dt.timedelta(hours=hour)) for hour in range(24)], dtype=np.int64)

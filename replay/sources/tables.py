@@ -127,15 +127,16 @@ class Table:
                 for name, column in self.columns.items()
                 if name not in _TIMES
             }
-            yield from csv_batches(
-                str(self.path),
-                self.path,
-                columns=self.all_columns,
-                types=types,
-                chunk_rows=chunk_rows,
-                has_header=True,
-                include=actual,
-            )
+            with pa.input_stream(str(self.path), compression="detect") as stream:
+                yield from csv_batches(
+                    stream,
+                    self.path,
+                    columns=self.all_columns,
+                    include=actual,
+                    types=types,
+                    chunk_rows=chunk_rows,
+                    has_header=True,
+                )
             return
         try:
             if self.format == "parquet":
