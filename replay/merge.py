@@ -89,6 +89,29 @@ def merge_chunks(streams: Sequence[Iterator[RecordArray]], clock: str) -> Iterat
         yield from head.chunks
 
 
+def rechunk(chunks: Iterator[RecordArray], rows: int) -> Iterator[RecordArray]:
+    """Yield the same records in chunks of `rows`, the last one shorter; never an empty one.
+
+    Where many sources run in step, a merge yields a few huge chunks and many tiny ones.
+    """
+    held: list[RecordArray] = []
+    n_held = 0
+    for records in chunks:
+        if not len(records):
+            continue
+        held.append(records)
+        n_held += len(records)
+        if n_held < rows:
+            continue
+        whole = concatenate(held)
+        end = n_held - n_held % rows
+        for start in range(0, end, rows):
+            yield whole[start : start + rows]
+        held, n_held = ([whole[end:]], n_held - end) if end < n_held else ([], 0)
+    if held:
+        yield concatenate(held)
+
+
 def _load(chunks: Iterator[RecordArray], clock: str) -> _Head | None:
     for records in chunks:
         if len(records):

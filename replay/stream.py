@@ -10,10 +10,10 @@ import numpy as np
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, EmptyReplay
 from replay.instruments import InstrumentTable
-from replay.merge import merge_chunks
+from replay.merge import merge_chunks, rechunk
 from replay.opaque import take
 from replay.schemas import common_schema, promote
-from replay.sources.base import Source
+from replay.sources.base import CHUNK_ROWS, Source
 from topics.ticks import tick_schema
 from topics.types import RecordArray
 
@@ -58,7 +58,7 @@ class TickStream:
         """Yield the ticks from the start, in chunks that are never empty."""
         streams = [self._of_source(index) for index in range(len(self._sources))]
         left = self._config.limit
-        for records in merge_chunks(streams, self._config.clock):
+        for records in rechunk(merge_chunks(streams, self._config.clock), CHUNK_ROWS):
             records, is_past = self._in_range(records)
             if left is not None:
                 records = records[:left]

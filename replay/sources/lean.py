@@ -17,7 +17,7 @@ from replay.sources.lean_ticks import tick_day, trade_day
 from replay.sources.lean_times import day_span_ns
 from topics.types import RecordArray
 
-_FEWEST_ROWS: Final = 4096
+_FEWEST_ROWS: Final = 1024
 _FILES_A_SYMBOL: Final = 2
 _OTHER_FILES: Final = 256
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.broker
 PARTITIONS = 3
 
 
-def sources(n: int = 3000):
+def sources(n: int = 80_000):
     rng = np.random.default_rng(7)
     times = np.sort(rng.integers(0, 60 * S, n))
     ids = rng.integers(1, 6, n)
@@ -38,7 +38,7 @@ def sources(n: int = 3000):
 
 
 def config(run_id: str, **options) -> ReplayConfig:
-    return ReplayConfig(**{"run_id": run_id, "partitions": PARTITIONS, "batch_ticks": 50} | options)
+    return ReplayConfig(**{"run_id": run_id, "partitions": PARTITIONS, "batch_ticks": 500} | options)
 
 
 async def create(bootstrap: str, run_id: str, partitions: int = PARTITIONS) -> str:
@@ -115,7 +115,7 @@ async def test_an_interrupted_replay_resumes_without_gap_or_repetition(
     first = await publish(bootstrap_servers, run_id, stop_after=1000)
     assert not first.is_complete
     # Another size of messages: what was sent stays, what follows is cut anew.
-    second = await publish(bootstrap_servers, run_id, resume=True, batch_ticks=17)
+    second = await publish(bootstrap_servers, run_id, resume=True, batch_ticks=777)
     assert second.is_complete
     assert second.already_sent >= first.ticks
     found = await read_all(bootstrap_servers, topic_names(prefix).ticks)

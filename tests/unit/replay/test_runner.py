@@ -202,11 +202,14 @@ async def test_a_stopped_replay_flushes_and_says_that_it_is_incomplete(speed: fl
         if progress.ticks >= 100:
             stop.set()
 
+    many = memory_source(
+        trades(np.arange(100_000) * 1_000_000, ids=1 + np.arange(100_000) % 2), symbols=("A", "B")
+    )
     report = await run_replay(
-        config(speed=speed), sources(), sink, clock=ManualClock(), on_progress=on_progress, stop=stop
+        config(speed=speed), [many], sink, clock=ManualClock(), on_progress=on_progress, stop=stop
     )
     assert not report.is_complete
-    assert 100 <= report.ticks < 600
+    assert 100 <= report.ticks < 100_000
     held = [
         decode_ticks(message.value, Envelope.from_headers(message.headers)).records
         for messages in sink.messages.values()
