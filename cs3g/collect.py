@@ -64,11 +64,6 @@ class Collected:
     last_close: dict[Role, int] = field(default_factory=dict)
     last_window_ns: int = 0
 
-    @property
-    def accounted_ticks(self) -> int:
-        """Ticks in windows and dead letters; what could not be decoded is not known to be ticks."""
-        return self.window_ticks + self.refused.total() - self.refused["undecodable"]
-
 
 class Collector:
     """Follows a run's topics from their beginning; a context manager. Mutates self.
@@ -116,6 +111,10 @@ class Collector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    def frontier_ns(self, partitions: int) -> int:
+        """Return up to where all of so many tick partitions have closed their windows, -1 if one has none."""
+        return min(self._frontiers.get(partition, -1) for partition in range(partitions))
 
     async def poll(self) -> list[PredictionRun]:
         """Take what has arrived, waiting a moment if nothing has; return the new predictions."""

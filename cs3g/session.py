@@ -204,10 +204,15 @@ class _Watch:
     def is_done(self, replaying: asyncio.Task[ReplayReport]) -> bool:
         if not replaying.done():
             return False
-        found = self._collector.found
-        # Not by the last tick's window: where that tick is refused, nothing may have fallen into it.
+        ts_last = replaying.result().ts_last
+        if ts_last is None:
+            return True
+        config, found = self._plan.config, self._collector.found
+        last_close = (ts_last // config.window_size_ns + 1) * config.window_size_ns
+        # The end of the replay closes every window, but nothing may have fallen into the last tick's own: it
+        # can be refused. So what must be predicted is the last window that has something.
         return (
-            found.accounted_ticks >= replaying.result().ticks
+            self._collector.frontier_ns(config.tick_partitions) >= last_close
             and slowest_close(found.last_close, self._plan.roles) >= found.last_window_ns
         )
 
