@@ -53,6 +53,7 @@ class ReplayProgress:
         elapsed = task.elapsed or 0.0
         self._bar.update(
             self._task,
+            description=progress.stage,
             total=None if progress.fraction is None else _TOTAL,
             completed=progress.fraction or 0.0,
             event_time=event_time_text(progress.ts_event),

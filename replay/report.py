@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,12 +14,15 @@ class Progress:
 
     Attributes
     ----------
+    stage
+        Reading the input once to check it, or replaying it.
     ts_event
-        ns, of the latest tick emitted.
+        ns, of the latest tick read or emitted.
     fraction
         Done of the ticks, or of the event time when paced; None where the input was not read beforehand.
     """
 
+    stage: Literal["check", "replay"]
     ticks: int
     ts_event: int
     fraction: float | None

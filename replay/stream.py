@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,9 @@ from topics.ticks import tick_schema
 from topics.types import RecordArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Survey:
-    """What a whole pass over the stream found.
+    """What a pass over a stream has found so far. Mutates self.
 
     Attributes
     ----------
@@ -28,9 +29,17 @@ class Survey:
         Ticks that the replay will emit.
     """
 
-    ticks: int
-    ts_first: int
-    ts_last: int
+    ticks: int = 0
+    ts_first: int | None = None
+    ts_last: int = 0
+
+    def add(self, records: RecordArray) -> None:
+        """Count a chunk, which is not empty."""
+        times = records["ts_event"]
+        if self.ts_first is None:
+            self.ts_first = int(times[0])
+        self.ts_last = max(self.ts_last, int(times.max()))
+        self.ticks += len(records)
 
 
 class TickStream:
@@ -68,30 +77,10 @@ class TickStream:
             if is_past or left == 0:
                 return
 
-    def survey(self) -> Survey:
-        """Read everything once.
-
-        Raises
-        ------
-        EmptyReplay
-            Nothing is left to emit.
-        SourceError
-            Whatever is wrong with the input, anywhere in it.
-        """
-        ticks, first, last = 0, None, 0
-        for records in self.chunks():
-            times = records["ts_event"]
-            first = int(times[0]) if first is None else first
-            last = max(last, int(times.max()))
-            ticks += len(records)
-        if first is None:
-            raise self.empty()
-        return Survey(ticks, first, last)
-
     def empty(self) -> EmptyReplay:
         """Return the error that says why there is nothing to emit."""
         rows = sum(source.tally.rows for source in self._sources)
-        causes = {cause: count for source in self._sources for cause, count in source.tally.skipped.items()}
+        causes: Counter[str] = sum((source.tally.skipped for source in self._sources), Counter())
         skipped = "".join(f", {count} {cause}" for cause, count in sorted(causes.items()))
         return EmptyReplay(
             f"nothing to replay: {rows} rows read{skipped}, none of the rest in the selection;"

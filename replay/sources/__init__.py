@@ -1,0 +1,1 @@
+"""Readers of vendors' files: each makes a `replay.sources.base.Source` of a path."""

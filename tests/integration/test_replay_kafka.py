@@ -54,7 +54,7 @@ async def publish(
     stop = asyncio.Event()
 
     def on_progress(progress) -> None:
-        if stop_after is not None and progress.ticks >= stop_after:
+        if stop_after is not None and progress.stage == "replay" and progress.ticks >= stop_after:
             stop.set()
 
     sink = KafkaSink(bootstrap, prefix=replay_prefix(run_id), partitions=PARTITIONS, resume=resume)

@@ -45,9 +45,9 @@ def test_an_address_that_is_none_is_refused_at_once() -> None:
 
 def show(console: Console) -> None:
     with ReplayProgress(console) as progress:
-        progress.update(Progress(ticks=1234, ts_event=T0, fraction=0.25))
-        progress.update(Progress(ticks=2345, ts_event=T0, fraction=None))
-        progress.update(Progress(ticks=5678, ts_event=T0, fraction=0.5))
+        progress.update(Progress(stage="check", ticks=1234, ts_event=T0, fraction=None))
+        progress.update(Progress(stage="replay", ticks=2345, ts_event=T0, fraction=0.25))
+        progress.update(Progress(stage="replay", ticks=5678, ts_event=T0, fraction=0.5))
 
 
 def test_progress_shows_event_time_count_and_share_on_a_terminal() -> None:

@@ -199,7 +199,7 @@ async def test_a_stopped_replay_flushes_and_says_that_it_is_incomplete(speed: fl
     stop, sink = asyncio.Event(), MemorySink()
 
     def on_progress(progress) -> None:
-        if progress.ticks >= 100:
+        if progress.stage == "replay" and progress.ticks >= 100:
             stop.set()
 
     many = memory_source(
@@ -238,20 +238,30 @@ async def test_a_cancelled_replay_leaves_nothing_in_flight() -> None:
     assert sink.messages
 
 
-async def test_progress_ends_at_one_and_never_goes_back() -> None:
+async def progress_of(sink, **options):
     seen = []
-    await run_replay(config(), sources(), MemorySink(), on_progress=seen.append)
-    fractions = [progress.fraction for progress in seen]
-    assert fractions == sorted(fractions)
-    assert (fractions[-1], seen[-1].ticks) == (1.0, 600)
-    paced = []
-    await run_replay(
-        config(speed=9.0), sources(), MemorySink(), clock=ManualClock(), on_progress=paced.append
-    )
-    assert paced[-1].fraction == 1.0
-    dry = []
-    await run_replay(config(), sources(), NullSink(), on_progress=dry.append)
-    assert dry[-1].fraction is None
+    await run_replay(config(**options), sources(), sink, clock=ManualClock(), on_progress=seen.append)
+    return seen
+
+
+async def test_progress_ends_at_one_and_never_goes_back() -> None:
+    plain, paced = await progress_of(MemorySink()), await progress_of(MemorySink(), speed=9.0)
+    for seen in (plain, paced):
+        assert (seen[0].stage, seen[0].fraction) == ("check", None)
+        fractions = [progress.fraction for progress in seen if progress.stage == "replay"]
+        assert fractions == sorted(fractions)
+        assert (fractions[-1], seen[-1].ticks) == (1.0, 600)
+    assert len(paced) > 100
+    assert [(one.stage, one.fraction) for one in await progress_of(NullSink())] == [("replay", None)]
+
+
+async def test_a_stop_while_the_input_is_checked_sends_nothing() -> None:
+    stop, sink = asyncio.Event(), MemorySink()
+    stop.set()
+    report = await run_replay(config(), sources(), sink, stop=stop)
+    assert (report.is_complete, report.ticks, report.messages) == (False, 0, 0)
+    assert not sink.messages
+    assert not sink.instruments
 
 
 def damaged() -> StreamSource:
