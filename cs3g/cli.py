@@ -46,24 +46,37 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Run the command; an error that the user can mend is one line on stderr and exit status 1."""
+    """Run the command; an error that the user can mend is one line on stderr and exit status 1, 2 for usage."""
     try:
-        app()
-    except KeyboardInterrupt:
+        status = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
         print("cs3g: interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(130)
+    except typer.TyperException as error:
+        # Where a subcommand is missing, the help is printed already.
+        if type(error).__name__ != "NoArgsIsHelpError":
+            _report(error.format_message() if hasattr(error, "format_message") else str(error))
+        sys.exit(2)
     except Exception as error:
         if "CS3G_DEBUG" in os.environ or not _is_expected(error):
             raise
-        print(f"cs3g: error: {error}", file=sys.stderr)  # noqa: T201
+        _report(str(error))
         sys.exit(1)
+    # What a command returned, or the status of the `typer.Exit` that it raised.
+    sys.exit(status)
+
+
+def _report(message: str) -> None:
+    print(f"cs3g: error: {' '.join(message.splitlines())}", file=sys.stderr)  # noqa: T201
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether an error belongs to one of the packages' trees, which name what the operator can do."""
+    """Whether an error belongs to one of the packages' trees, or names a file that cannot be read or written."""
     from cs3g_model.errors import ModelError
     from pipeline.errors import PipelineError
     from replay.errors import ReplayError
     from topics.errors import TopicError
 
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
     return isinstance(error, (ModelError, PipelineError, ReplayError, TopicError))

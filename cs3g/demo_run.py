@@ -15,11 +15,11 @@ from cs3g.ab_report import Provenance, median_ms, report_values, write_report
 from cs3g.collect import Collected
 from cs3g.files import write_json
 from cs3g.live_view import LiveView, RoleProgress
-from cs3g.models import model_path
+from cs3g.models import load_role_artifact
 from cs3g.prediction_frame import write_predictions
 from cs3g.processes import WorkerProcesses
 from cs3g.session import SessionPlan, SessionResult, log_dir, run_session, worker_environment
-from cs3g_model.artifacts import Manifest, load_artifact
+from cs3g_model.artifacts import Manifest
 from pipeline.comparison import Comparison, close_table, compare, score_table
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
@@ -77,7 +77,7 @@ def run_demo(options: DemoOptions) -> None:
             bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap
             console.print(f"{NOTICE}: {bootstrap}", highlight=False)
         plan = _plan(options, bootstrap, sources)
-        manifests = {role: load_artifact(model_path(plan.config, role)).manifest for role in plan.roles}
+        manifests = {role: load_role_artifact(plan.config, role).manifest for role in plan.roles}
         processes = stack.enter_context(
             WorkerProcesses(log_dir(options.out), worker_environment(plan.config))
         )

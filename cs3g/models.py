@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cs3g_model.artifacts import load_artifact, resolve_artifact, runtime_of
+from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact, runtime_of
 from cs3g_model.protocol import StreamingModel
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
@@ -29,7 +29,7 @@ def model_path(config: PipelineConfig, role: Role, model_id: str | None = None) 
     return resolve_artifact(model_id or configured or role, *folders)
 
 
-def load_model(config: PipelineConfig, role: Role, model_id: str | None = None) -> StreamingModel:
+def load_role_artifact(config: PipelineConfig, role: Role, model_id: str | None = None) -> Artifact:
     """Load the artifact that serves a role, its hash checked.
 
     Raises
@@ -37,7 +37,13 @@ def load_model(config: PipelineConfig, role: Role, model_id: str | None = None) 
     ConfigError
         The artifact is of the other role.
     """
-    model = runtime_of(load_artifact(model_path(config, role, model_id)))
-    if model.role != role:
-        raise ConfigError(f"model {model.model_id!r} is a {model.role}, a {role} is needed", setting="model")
-    return model
+    artifact = load_artifact(model_path(config, role, model_id))
+    found = artifact.manifest
+    if found.role != role:
+        raise ConfigError(f"model {found.model_id!r} is a {found.role}, a {role} is needed", setting="model")
+    return artifact
+
+
+def load_model(config: PipelineConfig, role: Role, model_id: str | None = None) -> StreamingModel:
+    """Return the model that serves a role; parameters and errors as of `load_role_artifact`."""
+    return runtime_of(load_role_artifact(config, role, model_id))

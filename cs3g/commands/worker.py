@@ -31,8 +31,11 @@ def worker(
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="Partitions of the tick topic.")] = None,
     mode: Annotated[Literal["live", "replay"] | None, typer.Option(help="live, or replay.")] = None,
-    replication_factor: Annotated[int, typer.Option(help="Of the checkpoints' changelog topics.")] = 1,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
+    replication_factor: Annotated[int, typer.Option(min=1, help="Of the checkpoints' changelog topics.")] = 1,
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        typer.Option(case_sensitive=False, help="What is logged to stderr."),
+    ] = "WARNING",
 ) -> None:
     """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
 
