@@ -101,7 +101,7 @@ class KafkaSink:
         self._idempotent = idempotent
         self._max_in_flight = max_in_flight
         self._producer: AIOKafkaProducer | None = None
-        self._in_flight: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self._in_flight: deque[tuple[asyncio.Future[Any], int, str]] = deque()
         self._in_flight_bytes = 0
 
     async def __aenter__(self) -> Self:
@@ -130,7 +130,7 @@ class KafkaSink:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
-        for future, _ in self._in_flight:
+        for future, _, _ in self._in_flight:
             # Whoever closes with messages in flight has an error of its own; theirs would only be logged.
             future.cancel()
 
@@ -224,16 +224,16 @@ class KafkaSink:
             )
         except KafkaError as error:
             raise self._refused(topic, error) from error
-        self._in_flight.append((future, len(message.value)))
+        self._in_flight.append((future, len(message.value), topic))
         self._in_flight_bytes += len(message.value)
 
     async def _await_oldest(self) -> None:
-        future, n_bytes = self._in_flight.popleft()
+        future, n_bytes, topic = self._in_flight.popleft()
         self._in_flight_bytes -= n_bytes
         try:
             await future
         except KafkaError as error:
-            raise self._refused(self._topics.ticks, error) from error
+            raise self._refused(topic, error) from error
 
     def _refused(self, topic: str, error: KafkaError) -> SinkError:
         return SinkError(

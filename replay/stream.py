@@ -48,14 +48,16 @@ class TickStream:
     Raises
     ------
     ConfigError
-        The clock is one that the schema does not have, or there are no sources.
+        The clock is one that the schema does not have.
+    EmptyReplay
+        There are no sources.
     SchemaMismatch
         Sources that one schema cannot carry.
     """
 
     def __init__(self, config: ReplayConfig, sources: Sequence[Source], instruments: InstrumentTable) -> None:
         if not sources:
-            raise ConfigError("there are no sources to replay")
+            raise EmptyReplay("nothing to replay: no source holds any of the selection")
         self.schema = common_schema([(source.name, source.schema) for source in sources])
         if config.clock not in (tick_schema(self.schema).dtype.names or ()):
             raise ConfigError(f"schema {self.schema} has no {config.clock}; replay it with --clock ts_event")

@@ -86,15 +86,17 @@ def replay(
     from replay.sources.open import open_sources
     from replay.sources.sectors import read_sectors
 
-    if resume and run_id is None:
+    settings = load_config(
+        bootstrap_servers=bootstrap_servers, universe=universe, tick_partitions=partitions, run_id=run_id
+    )
+    if resume and not settings.run_id:
         raise ConfigError("--resume needs the --run-id of the interrupted replay")
-    settings = load_config(bootstrap_servers=bootstrap_servers, universe=universe, tick_partitions=partitions)
     try:
         heartbeat_ns = parse_duration(heartbeat)
     except ValueError as error:
         raise ConfigError(f"--heartbeat: {error}") from error
     config = replay_config(
-        run_id=run_id or new_run_id(dt.datetime.now(dt.UTC)),
+        run_id=settings.run_id or new_run_id(dt.datetime.now(dt.UTC)),
         universe=settings.universe,
         partitions=settings.tick_partitions,
         start=start,
@@ -114,7 +116,7 @@ def replay(
     if not dry_run:
         target = _Target(
             settings.bootstrap_servers,
-            topic_prefix,
+            topic_prefix if topic_prefix is not None else settings.topic_prefix or None,
             follow_group,
             resume,
             i_know_this_is_live,

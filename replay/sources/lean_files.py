@@ -119,15 +119,6 @@ def lean_file(path: Path) -> LeanFile:
     )
 
 
-def file_date(path: Path) -> dt.date | None:
-    """Return the day that a LEAN file's name gives, None where it gives none."""
-    digits = path.name[:8]
-    try:
-        return dt.datetime.strptime(digits, "%Y%m%d").date() if digits.isdigit() else None
-    except ValueError:
-        return None
-
-
 @contextmanager
 def _member(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     try:

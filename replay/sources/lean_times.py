@@ -57,6 +57,14 @@ def of_texts(columns: Columns, to_ns: Callable[[dt.datetime], int]) -> Int64Arra
     return times[indices]
 
 
+def parse_day(digits: str) -> dt.date | None:
+    """Return the date that eight digits name, None where they name none."""
+    try:
+        return dt.datetime.strptime(digits, "%Y%m%d").date()
+    except ValueError:
+        return None
+
+
 def day_span_ns(date: dt.date) -> tuple[int, int]:
     """Return the first and the last ns of a New York day."""
     starts = _hours_ns(date)

@@ -310,7 +310,7 @@ async def test_sources_of_different_kinds_are_refused() -> None:
         )
     with pytest.raises(ConfigError, match="no ts_recv"):
         await run_replay(config(clock="ts_recv"), [memory_source(trades([0]), schema="ohlcv-1d")], NullSink())
-    with pytest.raises(ConfigError, match="no sources"):
+    with pytest.raises(EmptyReplay, match="no source holds any"):
         await run_replay(config(), [], NullSink())
 
 

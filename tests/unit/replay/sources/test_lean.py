@@ -146,10 +146,22 @@ def test_a_symbols_folder_and_a_single_file_are_sources_too(tmp_path: Path) -> N
 def test_unselected_days_and_symbols_are_not_opened(tmp_path: Path) -> None:
     tick = day(tmp_path)
     day(tmp_path, symbol="aig")
-    (tick / "bac" / "20131009_trade.zip").write_bytes(b"never looked at")
+    for path in (tick / "bac" / "20131009_trade.zip", tick / "aig" / "20131007_trade.zip"):
+        path.write_bytes(b"never looked at")
     selection = Selection(frozenset({"BAC"}), parse_time("2013-10-07"), parse_time("2013-10-08"))
     (source,) = open_source(tick, selection)
     assert (source.symbols, len(all_records(source))) == (("BAC",), 5)
+
+
+def test_the_time_range_changes_neither_symbols_nor_schemas(tmp_path: Path) -> None:
+    day(tmp_path, symbol="aig")
+    tick = day(tmp_path, quotes=None, date="20131008")
+    every = [(source.symbols, source.schema) for source in open_source(tick)]
+    assert every == [(("AIG",), "mbp-1"), (("BAC",), "trades")]
+    for start in ("2013-10-08T12:00", "2014-01-01"):
+        later = open_source(tick, Selection(start_ns=parse_time(start)))
+        assert [(source.symbols, source.schema) for source in later] == every
+        assert len(all_records(later[0])) == 0
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100, -30])
