@@ -1,8 +1,9 @@
 """A stage takes what a Faust stream delivers in batches, one batch at a time.
 
 Invariants: a batch is whatever has arrived while the last one was processed, so catching up is done in long runs
-and live work at once; events of an earlier assignment are dropped unacknowledged; on a rebalance the batch in
-flight is finished first and everything in memory is forgotten, since Kafka delivers again from the last commit.
+and live work at once; on a rebalance the batch in flight is finished first and everything in memory is forgotten,
+since Kafka delivers again from the last commit; what was in hand before the rebalance, or arrives before the new
+assignment, is dropped unacknowledged: it would start the state anew in the middle of a partition.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ class Stage(abc.ABC):
 
     def __init__(self, app: faust.App) -> None:
         self.app = app
-        self._queue: asyncio.Queue[EventT[Any]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
+        self._queue: asyncio.Queue[tuple[int, EventT[Any]]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._turn = asyncio.Lock()
+        # Faust's generation moves with the assignment only, and a static member may keep it over a rebalance.
+        self._epoch = 0
+        self._accepting = False
 
     @abc.abstractmethod
     async def process(self, partition: int, events: list[EventT[Any]]) -> None:
@@ -61,12 +65,19 @@ class Stage(abc.ABC):
         drain.add_done_callback(self._crash_on_error)
         try:
             async for event in stream.noack().events():  # type: ignore[attr-defined]  # StreamT leaves noack out
-                await self._queue.put(event)
+                if self._accepting:
+                    await self._queue.put((self._epoch, event))
         finally:
             drain.cancel()
 
+    def resume(self) -> None:
+        """Take events again: partitions were assigned."""
+        self._accepting = True
+
     async def reset(self) -> None:
-        """Let the batch in flight end, then forget everything."""
+        """Let the batch in flight end, then forget everything and take no event until `resume`."""
+        self._accepting = False
+        self._epoch += 1
         async with self._turn:
             while not self._queue.empty():
                 self._queue.get_nowait()
@@ -82,9 +93,13 @@ class Stage(abc.ABC):
                     await self.process(partition, events)
             await asyncio.sleep(0)  # numerical work must not starve the consumer's callbacks
 
-    def _current(self, batch: Iterable[EventT[Any]]) -> list[EventT[Any]]:
+    def _current(self, batch: Iterable[tuple[int, EventT[Any]]]) -> list[EventT[Any]]:
         generation = self.app.consumer_generation_id
-        return [event for event in batch if event.message.generation_id == generation]
+        return [
+            event
+            for epoch, event in batch
+            if epoch == self._epoch and event.message.generation_id == generation
+        ]
 
     def _crash_on_error(self, drain: asyncio.Task[None]) -> None:
         if drain.cancelled():
