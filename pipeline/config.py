@@ -20,6 +20,9 @@ from topics.types import Mode
 
 ENVIRONMENT_PREFIX: Final = "CS3G_"
 
+LIVE_IDLE_TIMEOUT_NS: Final = 5_000_000_000
+"""How long a live tick partition may be silent, unless it is told otherwise."""
+
 DurationNs = Annotated[int, BeforeValidator(parse_duration), Field(ge=0, le=MAX_SIZE_NS)]
 """ns; text such as "250ms" is taken too."""
 
@@ -56,8 +59,9 @@ class PipelineConfig(BaseSettings):
     allowed_lateness_ns
         How far a partition's watermark trails its largest ts_event.
     idle_timeout_ns
-        Live only: after so long without a message a partition's watermark follows the wall clock;
-        0 never. It makes results depend on the wall clock, so prefer heartbeat records.
+        Live only: after so long without a message a partition's watermark follows the wall clock, so that a
+        silent partition does not hold all windows back; None for 5 s, 0 for never. It makes results depend on
+        the wall clock, so prefer heartbeat records; a feed that is delayed needs more than its delay.
     tick_partitions
         Partitions of the tick topic; an instrument's is its id modulo this.
     neighbors
@@ -89,7 +93,7 @@ class PipelineConfig(BaseSettings):
     mode: Mode = "live"
     window_size_ns: DurationNs = 1_000_000_000
     allowed_lateness_ns: DurationNs = 0
-    idle_timeout_ns: DurationNs = 0
+    idle_timeout_ns: DurationNs | None = None
     tick_partitions: Annotated[int, Field(ge=1, le=1024)] = 4
     neighbors: Annotated[int, Field(ge=0, le=64)] = 8
     correlation_windows: Annotated[int, Field(ge=2, le=4096)] = 32
@@ -123,6 +127,13 @@ class PipelineConfig(BaseSettings):
                 f" when `broker_security` is {self.broker_security!r}"
             )
         return self
+
+    @property
+    def idle_after_ns(self) -> int:
+        """The idle time-out in force; 0 for none, as always in a replay."""
+        if self.mode == "replay":
+            return 0
+        return LIVE_IDLE_TIMEOUT_NS if self.idle_timeout_ns is None else self.idle_timeout_ns
 
     @property
     def topics(self) -> TopicNames:

@@ -114,8 +114,8 @@ class WindowsStage(Stage):
 
     async def close_idle(self, now_ns: int) -> None:
         """Advance partitions that were silent for the idle time-out (live feeds only)."""
-        idle_ns = self._config.idle_timeout_ns
-        if self._config.mode != "live" or idle_ns <= 0:
+        idle_ns = self._config.idle_after_ns
+        if not idle_ns:
             return
         async with self._turn:
             envelope = Envelope("", 0, "application/json", mode="live", run_id=self._config.run_id)
