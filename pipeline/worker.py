@@ -12,6 +12,7 @@ from cs3g_model.protocol import StreamingModel
 from pipeline.app import build_app
 from pipeline.config import PipelineConfig
 from pipeline.errors import WorkerCrashedError
+from pipeline.warmup import warm_up
 from topics.admin import list_topics
 from topics.errors import TopicMismatch
 from topics.types import Role
@@ -41,6 +42,7 @@ def run_worker(
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    warm_up(config, model)
     app = build_app(
         config, role=role, worker_id=worker_id, model=model, replication_factor=replication_factor
     )
