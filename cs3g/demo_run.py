@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,15 @@ from cs3g.live_view import LiveView, RoleProgress
 from cs3g.models import load_role_artifact
 from cs3g.prediction_frame import write_predictions
 from cs3g.processes import WorkerProcesses
-from cs3g.session import SessionPlan, SessionResult, log_dir, run_session, worker_environment
+from cs3g.session import (
+    SessionPlan,
+    SessionResult,
+    SessionStopped,
+    log_dir,
+    run_session,
+    worker_environment,
+)
+from cs3g.stopping import stop_event
 from cs3g_model.artifacts import Manifest
 from pipeline.comparison import Comparison, close_table, compare, score_table
 from pipeline.config import load_config
@@ -65,6 +74,8 @@ def run_demo(options: DemoOptions) -> None:
     ConfigError, replay.errors.ReplayError, topics.errors.TopicError
         An option, a file, a port or a broker is not as needed; nothing is left running.
     """
+    # As Ctrl-C does: everything that was started is stopped in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     paths = options.data or (DEFAULT_DATA,)
     sources = open_sources(paths, Selection(symbols=options.symbols))
@@ -85,7 +96,15 @@ def run_demo(options: DemoOptions) -> None:
         view = stack.enter_context(LiveView(console, roles))
         view.status = f"starting {plan.workers} worker(s){' and a teacher' if plan.teacher else ''}"
         view.refresh()
-        result = asyncio.run(run_session(plan, sources, processes, view, roles, sectors=sectors))
+
+        async def session() -> SessionResult:
+            stop = stop_event()
+            return await run_session(plan, sources, processes, view, roles, sectors=sectors, stop=stop)
+
+        try:
+            result = asyncio.run(session())
+        except SessionStopped as stopped:
+            raise KeyboardInterrupt from stopped
     _finish(console, options.out, plan, sources, manifests, result)
 
 

@@ -34,6 +34,10 @@ class SessionStalled(PipelineError, TimeoutError):
     """Neither the replay nor the predictions move any more."""
 
 
+class SessionStopped(PipelineError):
+    """The session was asked to stop before its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
     """What to run.
@@ -80,6 +84,7 @@ async def run_session(
     *,
     sectors: Mapping[str, str] | None = None,
     on_poll: Callable[[WorkerProcesses], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> SessionResult:
     """Create the topics, start the workers, replay, and return when everything is predicted.
 
@@ -95,9 +100,13 @@ async def run_session(
         Shown while it works, and updated.
     on_poll
         Called after each poll; tests disturb the workers there.
+    stop
+        Set it to end early. Not by cancellation, which aiokafka loses at times.
 
     Raises
     ------
+    SessionStopped
+        `stop` was set.
     SessionStalled
         Nothing moves any more.
     cs3g.processes.WorkerDied
@@ -135,6 +144,8 @@ async def run_session(
                 watch.check(seen.ticks)
                 if on_poll is not None:
                     on_poll(processes)
+                if stop is not None and stop.is_set():
+                    raise SessionStopped("the session was stopped before its end")
             await collector.drain()
             report = await replaying
         finally:

@@ -143,24 +143,16 @@ def _run(
     config: ReplayConfig, sources: list[Source], sectors: dict[str, str] | None, target: _Target | None
 ) -> ReplayReport:
     import asyncio
-    import signal
 
     from rich.console import Console
 
+    from cs3g.stopping import stop_event
     from replay.progress import ReplayProgress
     from replay.runner import run_replay
     from replay.sinks import NullSink
 
     async def run() -> ReplayReport:
-        stop = asyncio.Event()
-        # The first Ctrl-C ends the replay in order; the second one, with the default handler back, at once.
-        loop = asyncio.get_running_loop()
-
-        def end_in_order() -> None:
-            stop.set()
-            loop.remove_signal_handler(signal.SIGINT)
-
-        loop.add_signal_handler(signal.SIGINT, end_in_order)
+        stop = stop_event()
         async with AsyncExitStack() as stack:
             sink = NullSink() if target is None else await _connect(stack, config, target)
             progress = stack.enter_context(ReplayProgress(Console(stderr=True)))

@@ -1,0 +1,150 @@
+"""`cs3g demo` as its own process: its files, its last line, and nothing left behind however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.shared_data import SHARED
+from topics.digest import PREFIX
+
+pytestmark = [pytest.mark.e2e, pytest.mark.broker]
+
+N_TICKS = 20_000
+"""Forty days: twenty of them after the models' warm-up."""
+MARK = "CS3G_TEST_MARK"
+DEADLINE_S = 180
+LEAN = SHARED / "native" / "lean" / "equity" / "usa" / "tick"
+
+
+class Demo:
+    """A run of the command whose processes carry a mark in their environment."""
+
+    def __init__(self, out: Path, *options: object) -> None:
+        self.out = out
+        self.mark = os.urandom(8).hex()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cs3g", "demo", "--out", str(out), *map(str, options)],
+            env={**os.environ, MARK: self.mark},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, out, err
+
+    def left_running(self) -> list[str]:
+        """Return the commands of processes that the run has left behind."""
+        wanted = f"{MARK}={self.mark}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue  # ended meanwhile, or another user's
+        return found
+
+    def read(self, name: str) -> Any:
+        return json.loads((self.out / name).read_text(), parse_constant=pytest.fail)
+
+
+def check_results(demo: Demo, roles: set[str]) -> pl.DataFrame:
+    status, out, err = demo.finish()
+    assert (status, err) == (0, ""), out
+    assert demo.left_running() == []
+    assert sorted(path.name for path in demo.out.iterdir()) == [
+        "ab.html",
+        "ab.json",
+        "logs",
+        "predictions.parquet",
+        "run.json",
+    ]
+    frame = pl.read_parquet(demo.out / "predictions.parquet")
+    assert dict(frame.schema) == {
+        "ts_close": pl.Int64,
+        "symbol": pl.String,
+        "role": pl.String,
+        "model_id": pl.String,
+        "score": pl.Float32,
+        "rank": pl.Int32,
+        "warmup": pl.Boolean,
+    }
+    assert set(frame["role"]) == roles
+    assert frame.null_count().sum_horizontal()[0] == 0
+    assert np.isfinite(frame["score"].to_numpy()).all()
+    best = frame.group_by("role", "ts_close").agg(
+        pl.col("rank").min().alias("first"), pl.col("rank").max().alias("last"), pl.len().alias("n")
+    )
+    assert (best["first"] == 1).all()
+    assert (best["last"] == best["n"]).all()
+    ab, run = demo.read("ab.json"), demo.read("run.json")
+    last = out.splitlines()[-1]
+    assert re.fullmatch(r"digest sha256:[0-9a-f]{64}", last)
+    assert last == f"digest {ab['prediction_digest']}"
+    assert ab["data_digest"].startswith(PREFIX)
+    assert ab["models"].keys() == roles
+    assert run["window_ticks"] + sum(run["refused"].values()) == run["replay"]["ticks"]
+    assert (run["gaps"], run["conflicting_windows"]) == (0, 0)
+    return frame
+
+
+def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> None:
+    limit = ("--limit", N_TICKS)
+    first = Demo(tmp_path / "first", *limit)
+    frame = check_results(first, {"student", "teacher"})
+    assert frame.height == 2 * N_TICKS
+    assert frame["symbol"].n_unique() > 450
+    assert (frame["ts_close"] % 86_400_000_000_000 == 0).all()
+    ab = first.read("ab.json")
+    assert ab["comparison"]["windows"] == frame.filter(~pl.col("warmup"))["ts_close"].n_unique() - 1
+    assert ab["bytes_ratio"] > 1
+    page = (first.out / "ab.html").read_text()
+    assert "<svg" in page
+    assert ab["verdict"].replace("'", "&#x27;") in page
+
+    second = Demo(tmp_path / "second", *limit, "--workers", 3, "--batch-ticks", 97)
+    assert check_results(second, {"student", "teacher"}).equals(frame)
+    for name in ("ab.json", "ab.html"):
+        assert (first.out / name).read_bytes() == (second.out / name).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_told_to_stop_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+    demo = Demo(tmp_path / "out", "--speed", 86_400, "--no-teacher")
+    log = demo.out / "logs" / "student-1.log"
+    deadline = time.monotonic() + DEADLINE_S
+    while not log.exists():
+        assert demo.process.poll() is None, demo.finish()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(demo.left_running()) >= 3  # command, broker, worker
+    demo.process.send_signal(number)
+    status, out, err = demo.finish()
+    assert status == 130, err
+    assert "Traceback" not in out + err
+    assert demo.left_running() == []
+    assert [path.name for path in demo.out.iterdir()] == ["logs"]
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not LEAN.is_dir(), reason="../shared/data is not there")
+def test_a_stocks_real_trades_and_quotes(tmp_path: Path) -> None:
+    demo = Demo(tmp_path / "out", "--data", LEAN / "aig", "--limit", 30_000)
+    frame = check_results(demo, {"student", "teacher"})
+    assert set(frame["symbol"]) == {"AIG"}
+    assert demo.read("run.json")["replay"]["schema"] == "mbp-1"
+    assert demo.read("ab.json")["comparison"] is None  # a single instrument has no cross-section
