@@ -116,7 +116,7 @@ def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> No
     assert "<svg" in page
     assert ab["verdict"].replace("'", "&#x27;") in page
 
-    second = Demo(tmp_path / "second", *limit, "--workers", 3, "--batch-ticks", 97)
+    second = Demo(tmp_path / "second", *limit, "--workers", 2, "--batch-ticks", 97)
     assert check_results(second, {"student", "teacher"}).equals(frame)
     for name in ("ab.json", "ab.html"):
         assert (first.out / name).read_bytes() == (second.out / name).read_bytes()
