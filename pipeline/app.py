@@ -89,16 +89,11 @@ def build_app(
         for stage in stages:
             await stage.reset()
 
-    async def resume(*args: Any, **kwargs: Any) -> None:
-        for stage in stages:
-            stage.resume()
-
     async def tick() -> None:
         for stage in stages:
             await stage.tick()
 
     app.on_partitions_revoked.connect(forget, weak=False)
-    app.on_partitions_assigned.connect(resume, weak=False)
     app.timer(CHECKPOINT_CHECK_S)(tick)
     return app
 

@@ -2,8 +2,8 @@
 
 Invariants: a batch is whatever has arrived while the last one was processed, so catching up is done in long runs
 and live work at once; on a rebalance the batch in flight is finished first and everything in memory is forgotten,
-since Kafka delivers again from the last commit; what was in hand before the rebalance, or arrives before the new
-assignment, is dropped unacknowledged: it would start the state anew in the middle of a partition.
+since Kafka delivers again from the last commit; what was in hand before the rebalance is dropped unacknowledged, as
+it would start the state anew in the middle of a partition, and nothing that comes after it is dropped.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Stage(abc.ABC):
         self.app = app
         self._queue: asyncio.Queue[tuple[int, EventT[Any]]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._turn = asyncio.Lock()
-        # Faust's generation moves with the assignment only, and a static member may keep it over a rebalance.
+        # Rebalances so far. Faust suspends and clears its streams before it signals the revocation, so what a
+        # stream yields afterwards is of the new assignment; its signal of the assignment may come later than that.
         self._epoch = 0
-        self._accepting = False
 
     @abc.abstractmethod
     async def process(self, partition: int, events: list[EventT[Any]]) -> None:
@@ -65,22 +65,14 @@ class Stage(abc.ABC):
         drain.add_done_callback(self._crash_on_error)
         try:
             async for event in stream.noack().events():  # type: ignore[attr-defined]  # StreamT leaves noack out
-                if self._accepting:
-                    await self._queue.put((self._epoch, event))
+                await self._queue.put((self._epoch, event))
         finally:
             drain.cancel()
 
-    def resume(self) -> None:
-        """Take events again: partitions were assigned."""
-        self._accepting = True
-
     async def reset(self) -> None:
-        """Let the batch in flight end, then forget everything and take no event until `resume`."""
-        self._accepting = False
+        """Let the batch in flight end, then forget everything; called when partitions are revoked."""
         self._epoch += 1
         async with self._turn:
-            while not self._queue.empty():
-                self._queue.get_nowait()
             self.forget()
 
     async def _drain(self) -> None:
@@ -94,12 +86,7 @@ class Stage(abc.ABC):
             await asyncio.sleep(0)  # numerical work must not starve the consumer's callbacks
 
     def _current(self, batch: Iterable[tuple[int, EventT[Any]]]) -> list[EventT[Any]]:
-        generation = self.app.consumer_generation_id
-        return [
-            event
-            for epoch, event in batch
-            if epoch == self._epoch and event.message.generation_id == generation
-        ]
+        return [event for epoch, event in batch if epoch == self._epoch]
 
     def _crash_on_error(self, drain: asyncio.Task[None]) -> None:
         if drain.cancelled():
