@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from pipeline.errors import OffsetOrderError
+
 
 class AckLedger:
     """Messages of one partition that wait for their windows, in order of offsets; mutates self."""
@@ -60,24 +62,40 @@ class OffsetStep:
 
     Attributes
     ----------
-    redelivered
-        The partition was rewound: state built from its messages must be built anew, starting here.
+    repeated
+        The message was taken before: drop it. Kafka clients deliver again without a rebalance, too.
     lost
         Offsets that were skipped: the broker no longer has them (retention), or never will show them.
     """
 
-    redelivered: bool
+    repeated: bool
     lost: int
 
 
 class OffsetTracker:
-    """Watches the offsets of one partition; mutates self."""
+    """Watches the offsets of one partition during one assignment; mutates self."""
 
     def __init__(self) -> None:
         self._next: int | None = None
+        self._skipped: list[range] = []
 
     def observe(self, offset: int) -> OffsetStep:
-        """Take the offset of the message at hand."""
+        """Take the offset of the message at hand.
+
+        Raises
+        ------
+        OffsetOrderError
+            The offset was skipped before, so windows may have been closed without it.
+        """
         expected = offset if self._next is None else self._next
+        if offset < expected:
+            if any(offset in skipped for skipped in self._skipped):
+                raise OffsetOrderError(
+                    f"offset {offset} comes after {expected - 1}, which had skipped it: messages of a partition"
+                    " must come in order; restart the worker, and report it with its log"
+                )
+            return OffsetStep(repeated=True, lost=0)
         self._next = offset + 1
-        return OffsetStep(redelivered=offset < expected, lost=max(0, offset - expected))
+        if offset > expected:
+            self._skipped.append(range(expected, offset))
+        return OffsetStep(repeated=False, lost=offset - expected)

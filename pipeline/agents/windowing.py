@@ -49,6 +49,18 @@ class _TickPartition:
         self.n_sent = 0
         self.heard_ns = time.time_ns()
 
+    def is_new(self, offset: int) -> bool:
+        step = self.offsets.observe(offset)
+        if step.lost:
+            logger.error(
+                "tick partition %d skips %d offsets before %d: retention removed ticks that were not consumed;"
+                " raise the topic's retention",
+                self.aggregator.partition,
+                step.lost,
+                offset,
+            )
+        return not step.repeated
+
     def hold(self, event: EventT[Any], last_close_touched_ns: int) -> None:
         self.ledger.add(event.message.offset, last_close_touched_ns)
         self.unacknowledged[event.message.offset] = event
@@ -92,9 +104,11 @@ class WindowsStage(Stage):
         closed: list[WindowRun | None] = []
         refused: list[Message] = []
         envelope = Envelope("", 0, "application/json", mode=self._config.mode, run_id=self._config.run_id)
+        ticks = self._partitions.setdefault(partition, _TickPartition(self._config, partition))
+        ticks.heard_ns = time.time_ns()
         for event in events:
-            ticks = self._at(partition, event.message.offset)
-            ticks.heard_ns = time.time_ns()
+            if not ticks.is_new(event.message.offset):
+                continue
             try:
                 envelope = Envelope.from_headers(event.message.headers)
                 if envelope.schema == EndOfReplay.SCHEMA:
@@ -123,22 +137,6 @@ class WindowsStage(Stage):
                 if now_ns - ticks.heard_ns >= idle_ns:
                     closed = ticks.aggregator.advance(now_ns - idle_ns)
                     await self._publish_windows(partition, [closed], envelope)
-
-    def _at(self, partition: int, offset: int) -> _TickPartition:
-        ticks = self._partitions.setdefault(partition, _TickPartition(self._config, partition))
-        step = ticks.offsets.observe(offset)
-        if step.redelivered:
-            ticks = self._partitions[partition] = _TickPartition(self._config, partition)
-            ticks.offsets.observe(offset)
-        elif step.lost:
-            logger.error(
-                "tick partition %d skips %d offsets before %d: retention removed ticks that were not consumed;"
-                " raise the topic's retention",
-                partition,
-                step.lost,
-                offset,
-            )
-        return ticks
 
     def _finish(self, ticks: _TickPartition, event: EventT[Any], envelope: Envelope) -> WindowRun | None:
         record = decode_control(event.message.value, envelope)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.acks import AckLedger, OffsetTracker
+from pipeline.errors import OffsetOrderError
 
 
 def test_messages_wait_for_the_windows_that_they_touch() -> None:
@@ -36,8 +37,16 @@ def test_a_rewound_offset_is_refused() -> None:
         ledger.add(5, 10)
 
 
-def test_offsets_tell_redelivery_and_loss() -> None:
+def test_offsets_tell_repetition_and_loss() -> None:
     tracker = OffsetTracker()
-    steps = [tracker.observe(offset) for offset in (3, 4, 7, 5, 6)]
-    assert [step.redelivered for step in steps] == [False, False, False, True, False]
-    assert [step.lost for step in steps] == [0, 0, 2, 0, 0]
+    steps = [tracker.observe(offset) for offset in (3, 4, 7, 4, 7, 8)]
+    assert [step.repeated for step in steps] == [False, False, False, True, True, False]
+    assert [step.lost for step in steps] == [0, 0, 2, 0, 0, 0]
+
+
+def test_a_skipped_offset_that_comes_after_all_is_an_error() -> None:
+    tracker = OffsetTracker()
+    for offset in (3, 4, 7):
+        tracker.observe(offset)
+    with pytest.raises(OffsetOrderError, match="offset 5 comes after 7, which had skipped it"):
+        tracker.observe(5)
