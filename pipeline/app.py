@@ -11,6 +11,7 @@ from faust.types import TP, StreamT
 
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents.checkpoints import Checkpoints
+from pipeline.agents.delivery import BrokerOffsets
 from pipeline.agents.directory import Directory
 from pipeline.agents.graphs import GraphsStage
 from pipeline.agents.scoring import ScoringStage
@@ -47,18 +48,24 @@ def build_app(
     app = faust.App(consumer_group(config, role), **_settings(config, role, worker_id, replication_factor))
     topics = config.topics
     graphs = _topic(app, topics.graphs)
+
+    def offsets_of(source: str) -> BrokerOffsets:
+        return BrokerOffsets(config, consumer_group(config, role), source)
+
     stages: list[Stage] = []
 
     if role == "student":
         windows = WindowsStage(
             app,
             config,
+            offsets_of(topics.ticks),
             windows_topic=_topic(app, topics.windows),
             dead_letters_topic=_topic(app, topics.dead_letters),
         )
         builder = GraphsStage(
             app,
             config,
+            offsets_of(topics.windows),
             checkpoints=Checkpoints(_table(app, "graphs"), config.universe.encode()),
             directory=Directory(config),
             graphs_topic=graphs,
@@ -74,6 +81,7 @@ def build_app(
     scoring = ScoringStage(
         app,
         config,
+        offsets_of(topics.graphs),
         model=model,
         checkpoints=Checkpoints(_table(app, "scoring"), config.universe.encode()),
         predictions_topic=_topic(app, topics.predictions),

@@ -2,7 +2,6 @@
 
 PipelineError
 ├── ConfigError (ValueError)          a setting breaks its rule; `setting` names it
-├── OffsetOrderError (ValueError)     a partition's messages come out of order
 ├── WindowRunError (ValueError)       a run of windows that contradicts itself, its partition or its universe
 ├── UnknownInstrumentError (LookupError)  rows of instruments nobody announced, named in `instrument_ids`
 ├── GraphRunError (ValueError)        a run of snapshots of another universe, or one that no state can follow
@@ -32,10 +31,6 @@ class ConfigError(PipelineError, ValueError):
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message)
         self.setting = setting
-
-
-class OffsetOrderError(PipelineError, ValueError):
-    """A message comes after one that had skipped it."""
 
 
 class WindowRunError(PipelineError, ValueError):

@@ -14,6 +14,7 @@ import numpy as np
 from faust.types import EventT
 
 from pipeline.agents.checkpoints import Checkpoints
+from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.directory import Directory
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
@@ -62,13 +63,14 @@ class GraphsStage(Stage):
         self,
         app: faust.App,
         config: PipelineConfig,
+        offsets: SourceOffsets,
         *,
         checkpoints: Checkpoints,
         directory: Directory,
         graphs_topic: faust.TopicT,
         dead_letters_topic: faust.TopicT,
     ) -> None:
-        super().__init__(app)
+        super().__init__(app, offsets)
         self._config = config
         self._checkpoints = checkpoints
         self._directory = directory

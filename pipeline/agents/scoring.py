@@ -14,6 +14,7 @@ from faust.types import EventT
 
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents.checkpoints import Checkpoints
+from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
@@ -37,6 +38,7 @@ class ScoringStage(Stage):
         self,
         app: faust.App,
         config: PipelineConfig,
+        offsets: SourceOffsets,
         *,
         model: StreamingModel,
         checkpoints: Checkpoints,
@@ -44,7 +46,7 @@ class ScoringStage(Stage):
         latest_topic: faust.TopicT | None,
         dead_letters_topic: faust.TopicT,
     ) -> None:
-        super().__init__(app)
+        super().__init__(app, offsets)
         self._config = config
         self._model = model
         self._checkpoints = checkpoints

@@ -19,6 +19,8 @@ from typing import Any, Final
 import faust
 from faust.types import EventT, StreamT
 
+from pipeline.agents.delivery import OrderedDelivery, SourceOffsets
+
 MAX_QUEUED_MESSAGES: Final = 128
 """Back-pressure on Faust's stream: 128 messages of at most a few hundred KiB."""
 
@@ -32,15 +34,18 @@ class Stage(abc.ABC):
     ----------
     app
         The Faust application, crashed when `process` raises: Kafka then delivers again elsewhere.
+    offsets
+        What the broker knows of the stage's source topic.
     """
 
-    def __init__(self, app: faust.App) -> None:
+    def __init__(self, app: faust.App, offsets: SourceOffsets) -> None:
         self.app = app
         self._queue: asyncio.Queue[tuple[int, EventT[Any]]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._turn = asyncio.Lock()
         # Rebalances so far. Faust suspends and clears its streams before it signals the revocation, so what a
         # stream yields afterwards is of the new assignment; its signal of the assignment may come later than that.
         self._epoch = 0
+        self._delivery = OrderedDelivery(app, offsets, on_error=self._crash_on_error)
 
     @abc.abstractmethod
     async def process(self, partition: int, events: list[EventT[Any]]) -> None:
@@ -73,6 +78,7 @@ class Stage(abc.ABC):
         """Let the batch in flight end, then forget everything; called when partitions are revoked."""
         self._epoch += 1
         async with self._turn:
+            self._delivery.forget()
             self.forget()
 
     async def _drain(self) -> None:
@@ -81,7 +87,8 @@ class Stage(abc.ABC):
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             async with self._turn:
-                for partition, events in _by_partition(self._current(batch)):
+                events_in_order = await self._delivery.admit(self._current(batch))
+                for partition, events in _by_partition(events_in_order):
                     await self.process(partition, events)
             await asyncio.sleep(0)  # numerical work must not starve the consumer's callbacks
 

@@ -6,7 +6,6 @@ once every window that it touches is with the broker, and after a rebalance Kafk
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +14,8 @@ import faust
 import numpy as np
 from faust.types import EventT
 
-from pipeline.acks import AckLedger, OffsetTracker
+from pipeline.acks import AckLedger
+from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
@@ -29,8 +29,6 @@ from topics.runs import TickRun, WindowRun
 from topics.ticks import decode_ticks
 from topics.types import RecordArray
 
-logger = logging.getLogger(__name__)
-
 
 class _TickPartition:
     """What one tick partition has open: windows, and messages that wait for them."""
@@ -43,23 +41,10 @@ class _TickPartition:
             config.allowed_lateness_ns,
             partitions=config.tick_partitions,
         )
-        self.offsets = OffsetTracker()
         self.ledger = AckLedger()
         self.unacknowledged: dict[int, EventT[Any]] = {}
         self.n_sent = 0
         self.heard_ns = time.time_ns()
-
-    def is_new(self, offset: int) -> bool:
-        step = self.offsets.observe(offset)
-        if step.lost:
-            logger.error(
-                "tick partition %d skips %d offsets before %d: retention removed ticks that were not consumed;"
-                " raise the topic's retention",
-                self.aggregator.partition,
-                step.lost,
-                offset,
-            )
-        return not step.repeated
 
     def hold(self, event: EventT[Any], last_close_touched_ns: int) -> None:
         self.ledger.add(event.message.offset, last_close_touched_ns)
@@ -77,11 +62,12 @@ class WindowsStage(Stage):
         self,
         app: faust.App,
         config: PipelineConfig,
+        offsets: SourceOffsets,
         *,
         windows_topic: faust.TopicT,
         dead_letters_topic: faust.TopicT,
     ) -> None:
-        super().__init__(app)
+        super().__init__(app, offsets)
         self._config = config
         self._windows_topic = windows_topic
         self._dead_letters_topic = dead_letters_topic
@@ -107,8 +93,6 @@ class WindowsStage(Stage):
         ticks = self._partitions.setdefault(partition, _TickPartition(self._config, partition))
         ticks.heard_ns = time.time_ns()
         for event in events:
-            if not ticks.is_new(event.message.offset):
-                continue
             try:
                 envelope = Envelope.from_headers(event.message.headers)
                 if envelope.schema == EndOfReplay.SCHEMA:

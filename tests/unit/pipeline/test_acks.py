@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.acks import AckLedger, OffsetTracker
-from pipeline.errors import OffsetOrderError
+from pipeline.acks import AckLedger
 
 
 def test_messages_wait_for_the_windows_that_they_touch() -> None:
@@ -35,18 +34,3 @@ def test_a_rewound_offset_is_refused() -> None:
     ledger.add(5, 10)
     with pytest.raises(ValueError, match=r"`offset` \(=5\) must be larger"):
         ledger.add(5, 10)
-
-
-def test_offsets_tell_repetition_and_loss() -> None:
-    tracker = OffsetTracker()
-    steps = [tracker.observe(offset) for offset in (3, 4, 7, 4, 7, 8)]
-    assert [step.repeated for step in steps] == [False, False, False, True, True, False]
-    assert [step.lost for step in steps] == [0, 0, 2, 0, 0, 0]
-
-
-def test_a_skipped_offset_that_comes_after_all_is_an_error() -> None:
-    tracker = OffsetTracker()
-    for offset in (3, 4, 7):
-        tracker.observe(offset)
-    with pytest.raises(OffsetOrderError, match="offset 5 comes after 7, which had skipped it"):
-        tracker.observe(5)

@@ -17,11 +17,18 @@ class RecordingStage(Stage):
     """Remembers what was processed since it last forgot."""
 
     def __init__(self, app: faust.App) -> None:
-        super().__init__(app)
+        super().__init__(app, self)
         self.processed: list[int] = []
+        self.first_offset = 0
         self.processed_any = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
+
+    async def committed(self) -> dict[int, int]:
+        return {0: self.first_offset}
+
+    async def first_from(self, partition: int, offset: int) -> int:
+        return offset
 
     def forget(self) -> None:
         self.processed.clear()
@@ -72,6 +79,7 @@ async def test_what_waits_behind_the_batch_in_flight_when_partitions_are_revoked
     running: tuple[RecordingStage, Stream],
 ) -> None:
     stage, stream = running
+    stage.first_offset = 6
     stage.gate.clear()
     stream.send(6)
     await settle()
@@ -104,6 +112,7 @@ async def test_an_event_that_waits_for_room_when_partitions_are_revoked_is_dropp
 
 async def test_nothing_of_the_new_assignment_is_dropped(running: tuple[RecordingStage, Stream]) -> None:
     stage, stream = running
+    stage.first_offset = 1
     stream.send(1)
     await asyncio.wait_for(stage.processed_any.wait(), 5.0)
     await stage.reset()
