@@ -22,10 +22,11 @@ class Consumer:
         self.resumed = asyncio.Event()
 
     def pause_partitions(self, tps: set[TP]) -> None:
+        assert all(type(tp) is TP for tp in tps)
         self.calls.append(("pause", *tps))
 
-    async def seek(self, tp: TP, offset: int) -> None:
-        self.calls.append(("seek", tp, offset))
+    async def seek_wait(self, offsets: dict[TP, int]) -> None:
+        self.calls += [("seek", tp, offset) for tp, offset in offsets.items()]
 
     def resume_partitions(self, tps: set[TP]) -> None:
         self.calls.append(("resume", *tps))
@@ -46,7 +47,11 @@ class Log:
 
 
 def events(*offsets: int) -> list[Any]:
-    return [SimpleNamespace(message=SimpleNamespace(tp=PLACE, partition=0, offset=n)) for n in offsets]
+    place = ("windows", 0)  # as the client gives it: not a TP
+    return [
+        SimpleNamespace(message=SimpleNamespace(tp=place, topic="windows", partition=0, offset=n))
+        for n in offsets
+    ]
 
 
 def offsets_of(admitted: list[Any]) -> list[int]:
