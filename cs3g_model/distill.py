@@ -25,13 +25,14 @@ from cs3g_model.student import Student
 from cs3g_model.teacher import Teacher
 from cs3g_model.teacher_runtime import load_tensors, single_thread
 from cs3g_model.train import FitResult, LabelObjective, Progress, fit, run_module
+from cs3g_model.training.batch import Batch, Objective
 
 __all__ = ["distill"]
 
 Arrays = dict[str, NDArray[np.float32]]
 
 
-class DistillObjective:
+class DistillObjective(Objective):
     """The loss above; the teacher's outputs are of the training windows."""
 
     def __init__(
@@ -51,13 +52,13 @@ class DistillObjective:
         """Return the regressor's."""
         return list(self.regressor.parameters())
 
-    def __call__(self, output: ModelOutput, start: int, stop: int, mask: Tensor) -> Tensor:
-        """Return the loss of windows [start, stop)."""
-        c = self.config
+    def __call__(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """Return the loss of the batch's windows."""
+        c, mask, start, stop = self.config, batch.mask, batch.start, batch.stop
         soft = listwise_loss(
             self.scale * output.scores, self.scale * self.teacher.scores[start:stop], mask, c.temperature
         )
-        loss = (1 - c.alpha) * self.labels(output, start, stop, mask) + c.alpha * soft
+        loss = (1 - c.alpha) * self.labels(output, batch) + c.alpha * soft
         if c.hint:
             guided = self.regressor(output.hidden)
             loss = loss + c.hint * hint_loss(guided, self.teacher.hidden[start:stop], mask)

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,8 +27,9 @@ from cs3g_model.metrics import rank_ic
 from cs3g_model.student import Student
 from cs3g_model.teacher import Teacher
 from cs3g_model.teacher_runtime import single_thread
+from cs3g_model.training.batch import Batch, Objective
 
-__all__ = ["FitResult", "LabelObjective", "Objective", "Progress", "fit", "run_module", "train"]
+__all__ = ["Batch", "FitResult", "LabelObjective", "Objective", "Progress", "fit", "run_module", "train"]
 
 BURN_IN = 64
 """Windows that a validation runs before the first it scores; older ones have faded from the state."""
@@ -71,32 +71,16 @@ class FitResult:
     best_check: int
 
 
-class Objective(Protocol):
-    """What a fit minimizes."""
-
-    def __call__(self, output: ModelOutput, start: int, stop: int, mask: Tensor) -> Tensor:
-        """Return the loss of windows [start, stop), whose labels count where `mask` (T, N) is set."""
-        ...
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Parameters that are trained along and thrown away, such as a hint's regressor."""
-        ...
-
-
-class LabelObjective:
+class LabelObjective(Objective):
     """Squared error against standardized labels, with the configuration's extra terms."""
 
     def __init__(self, labels: NDArray[np.float32], scored: NDArray[np.bool_], config: TrainConfig) -> None:
         self.config = config
         self.targets = standardize(labels, scored, config.target)
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Return none."""
-        return []
-
-    def __call__(self, output: ModelOutput, start: int, stop: int, mask: Tensor) -> Tensor:
-        """Return the loss of windows [start, stop)."""
-        y = self.targets[start:stop]
+    def __call__(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """Return the loss of the batch's windows."""
+        y, mask = self.targets[batch.start : batch.stop], batch.mask
         loss = squared_error(output.scores, y, mask)
         if self.config.pairwise:
             loss = loss + self.config.pairwise * pairwise_loss(output.scores, y, mask)
@@ -183,8 +167,9 @@ def _fit(
         i = int(order[step])
         start, stop = starts[i], min(starts[i] + settings.chunk, data.train_stop)
         model.train()
-        output, after = model(x.window(start, stop), states[i])
-        loss = objective(output, start, stop, scored[start:stop])
+        batch = Batch(start, stop, scored[start:stop], x.window(start, stop), states[i], model)
+        output, after = model(batch.x, batch.state)
+        loss = objective(output, batch)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} in epoch {epoch}, windows {start} to {stop}: "
@@ -194,6 +179,7 @@ def _fit(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
         optimizer.step()
+        objective.after_update(model)
         schedule.step()
         states[i + 1] = {name: h.detach() for name, h in after.items()}
         _follow(average, model, min(settings.average, (done + 1) / (done + 10)))
