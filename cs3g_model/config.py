@@ -10,6 +10,7 @@ from cs3g_model.errors import ConfigError
 
 __all__ = ["DistillConfig", "StudentConfig", "TeacherConfig", "TrainConfig"]
 
+Relations = tuple[str, ...]
 ThresholdMode = Literal["none", "learned", "universal"]
 TargetMode = Literal["zscore", "rank"]
 
@@ -19,6 +20,11 @@ def _check(config: msgspec.Struct, rules: dict[str, tuple[float, float]]) -> Non
         value = getattr(config, name)
         if not low <= value <= high:
             raise ConfigError(f"`{name}` (={value!r}) must be in [{low}, {high}]")
+
+
+def _check_relations(relations: Relations) -> None:
+    if len(set(relations)) != len(relations) or any(not name for name in relations):
+        raise ConfigError(f"`relations` (={relations!r}) must be different names, none of them empty")
 
 
 class TeacherConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +45,11 @@ class TeacherConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         H, R per head, and how many incoming edges a node keeps per head.
     graph_state_size
         S of the SSM that evolves the query and key factors; 0 makes the graph stateless.
-    graph, relations
-        Switches of the learned graph and of the relation priors; both off is the no-graph control.
+    graph
+        Switch of the learned graph.
+    relations
+        Known relations that the model reads: "sector", "correlation", "lead", or the name of a relation in the
+        relations file. Without them and without a graph it is the no-graph control.
     dropout
         Applied to the messages and block outputs in training.
     warmup
@@ -58,7 +67,7 @@ class TeacherConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     edges: int = 16
     graph_state_size: int = 2
     graph: bool = True
-    relations: bool = True
+    relations: Relations = ("sector", "correlation", "lead")
     dropout: float = 0.1
     warmup: int = 20
 
@@ -79,6 +88,7 @@ class TeacherConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
                 "warmup": (0, 100_000),
             },
         )
+        _check_relations(self.relations)
         if self.width % self.heads:
             raise ConfigError(f"`width` (={self.width}) must be divisible by `heads` (={self.heads})")
 
@@ -94,8 +104,10 @@ class StudentConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         "none" or "learned": the universal threshold's running estimate would be one more state.
     width, state_size, rank
         D, S and R.
-    graph, relations
-        Switches of the low-rank graph and of the sector and correlation means.
+    graph
+        Switch of the low-rank graph.
+    relations
+        As in `TeacherConfig`.
     """
 
     n_features: int = 12
@@ -105,7 +117,7 @@ class StudentConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     state_size: int = 4
     rank: int = 8
     graph: bool = True
-    relations: bool = True
+    relations: Relations = ("sector", "correlation", "lead")
     warmup: int = 20
 
     def __post_init__(self) -> None:
@@ -120,6 +132,7 @@ class StudentConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
                 "warmup": (0, 100_000),
             },
         )
+        _check_relations(self.relations)
 
 
 class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -7,6 +7,9 @@ from typing import Final
 EPSILON: Final = 1e-6
 """Added to the denominators of means over instruments."""
 
+SECTOR: Final = "sector"
+"""The relation that is a code for each instrument; every other one is a list of edges."""
+
 SMALL_GAIN: Final = 0.1
 """Where learned gains start.
 

@@ -1,23 +1,30 @@
 """The teacher's data-dependent graph: query and key factors with a state, sparse edges, messages.
 
-    Q_t, K_t = SSM(W y_t);   l_ij = <q_i, k_j> / sqrt(R) + b_sector [same sector] + b_corr corr_ij
+    Q_t, K_t = SSM(W y_t);   l_ij = <q_i, k_j> / sqrt(R) + g sum_r softmax(theta)_r max(A_ij^r, 0)
     a_ij = max(exp(l_ij) - exp(l_i(K+1)), 0) / (sum_j of the same + exp(l_ii))
 
-A node keeps its K strongest incoming edges per head. Subtracting the (K+1)-th weight makes `a` continuous
-where the set of edges changes: a rounding error that swaps two edges moves no score. The self loop in
-the denominator lets a node decline its neighbors. Only the factors carry state, O(N R) and not O(N^2).
+The known relations A^r are mixed softly, a mixture for each head (Graph Transformer Networks, Yun et al. 2019,
+1911.06455, whose adjacency matrices are priors on logits here). A node keeps its K strongest incoming edges
+per head. Subtracting the (K+1)-th weight makes `a` continuous where the set of edges changes: a rounding error
+that swaps two edges moves no score. The self loop in the denominator lets a node decline its neighbors. Only
+the factors carry state, O(N R) and not O(N^2).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cs3g_model.inputs import SnapshotTensors
+from cs3g_model.constants import SECTOR
+from cs3g_model.inputs import Graph, SnapshotTensors
+from cs3g_model.selection import SECTOR_AFFINITY, select_edges
+from cs3g_model.snapshots import slots_of
 from cs3g_model.ssm import SelectiveSSM
 
 with warnings.catch_warnings():
@@ -25,26 +32,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from torch_geometric.nn import MessagePassing
 
-__all__ = ["EvolvingGraph", "Graph", "WeightedSum"]
+__all__ = ["EvolvingGraph", "WeightedSum"]
 
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """Edges of T windows and H heads, the graphs of one batch: node (t, h, n) is row (t H + h) N + n.
-
-    Attributes
-    ----------
-    edge_index
-        (2, E) int64, sources then destinations.
-    edge_weight
-        (E,), at most 1 in sum over a node's incoming edges.
-    logits
-        (T, H, N, K) of the kept edges, -inf for none.
-    """
-
-    edge_index: Tensor
-    edge_weight: Tensor
-    logits: Tensor
+_PRIOR_SCALE: Final = 16.0
+"""A relation's weights are correlations, far below 1: scaled up, so that the optimizer's small steps on g and
+theta are steps that matter."""
 
 
 class WeightedSum(MessagePassing):  # type: ignore[misc]
@@ -77,20 +69,30 @@ class EvolvingGraph(nn.Module):
     state_size
         S of the SSM that evolves the factors; 0 takes them from the window alone.
     relations
-        Whether sector and correlation enter as priors on the logits.
+        Names of the relations that are priors on the logits. Each head starts out leaning to another one.
     """
 
     def __init__(
-        self, width: int, *, heads: int, rank: int, edges: int, state_size: int, relations: bool
+        self,
+        width: int,
+        *,
+        heads: int,
+        rank: int,
+        edges: int,
+        state_size: int,
+        relations: tuple[str, ...],
     ) -> None:
         super().__init__()
-        self.heads, self.rank, self.edges, self.relations = heads, rank, edges, relations
+        self.heads, self.rank, self.edges = heads, rank, edges
+        self.has_sector = SECTOR in relations
+        self.edge_relations = tuple(name for name in relations if name != SECTOR)
         self.n_factors = 2 * heads * rank
         self.factors = nn.Linear(width, self.n_factors, bias=False)
         self.ssm = SelectiveSSM(self.n_factors, state_size, gain=1.0) if state_size else None
         if relations:
-            self.sector_prior = nn.Parameter(torch.full((heads,), 0.5))
-            self.correlation_prior = nn.Parameter(torch.full((heads,), 1.0))
+            lean = torch.eye(len(relations)).flip(0).repeat(heads, 1)[:heads]
+            self.mixture = nn.Parameter(lean / _PRIOR_SCALE)
+            self.prior_gain = nn.Parameter(torch.full((heads,), 4.0 / _PRIOR_SCALE))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state's tensors without their leading N."""
@@ -100,67 +102,85 @@ class EvolvingGraph(nn.Module):
         self, y: Tensor, x: SnapshotTensors, state: dict[str, Tensor]
     ) -> tuple[Graph, dict[str, Tensor]]:
         """Build the graphs of a run from y (T, N, D)."""
-        f = self.factors(y)  # (T, N, 2 H R)
-        after = {}
-        if self.ssm is not None:
-            f, after["factors"] = self.ssm(f, x.mask, state["factors"])
-        T, N, _ = f.shape
-        q, k = f.view(T, N, 2, self.heads, self.rank).permute(2, 0, 3, 1, 4)  # (T, H, N, R) each
-        q = q / math.sqrt(self.rank)
-        index, correlation = self._select(q, k, x)  # (T, H, N, K + 1)
-        logits = self._logits(q, k, index, correlation, x)
-        own = (q * k).sum(-1)  # (T, H, N)
-        if self.relations:
-            own = own + (self.sector_prior + self.correlation_prior)[:, None]
+        q, k, after = self.evolve(y, x.mask, state)
+        prior = self.coefficients()  # (H, P), the sector's first
+        index, values = self._select(q, k, prior, x)  # (T, H, N, K + 1), and that by P
+        logits = self._logits(q, k, prior, index, values, x)
+        own = (q * k).sum(-1) + SECTOR_AFFINITY * prior.sum(1)[:, None]  # (T, H, N)
         top = torch.maximum(logits[..., 0], own).detach()
         weight = torch.exp(logits - top[..., None])
         # With fewer than K + 1 candidates the last logit is -inf and nothing is subtracted.
         weight = (weight[..., :-1] - weight[..., -1:]).clamp_min(0.0)
         weight = weight / (weight.sum(-1) + torch.exp(own - top))[..., None]
         kept = (logits[..., :-1] > -torch.inf) & x.mask[:, None, :, None]
+        T, _, N, _ = q.shape
         base = torch.arange(T * self.heads, device=y.device).view(T, self.heads, 1, 1) * N
         source = (index[..., :-1] + base)[kept]
         destination = (torch.arange(N, device=y.device)[:, None] + base).expand_as(kept)[kept]
         return Graph(torch.stack([source, destination]), weight[kept], logits[..., :-1]), after
 
-    def _logits(self, q: Tensor, k: Tensor, index: Tensor, correlation: Tensor, x: SnapshotTensors) -> Tensor:
+    def evolve(
+        self, y: Tensor, mask: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return queries over sqrt(R) and keys, (T, H, N, R) each, and the new state."""
+        f = self.factors(y)  # (T, N, 2 H R)
+        after = {}
+        if self.ssm is not None:
+            f, after["factors"] = self.ssm(f, mask, state["factors"])
+        T, N, _ = f.shape
+        q, k = f.view(T, N, 2, self.heads, self.rank).permute(2, 0, 3, 1, 4)
+        return q / math.sqrt(self.rank), k, after
+
+    def coefficients(self) -> Tensor:
+        """Return the priors' weights (H, P): the sector's first, then the edge relations in order."""
+        n_priors = int(self.has_sector) + len(self.edge_relations)
+        if not n_priors:
+            return self.factors.weight.new_zeros(self.heads, 0)
+        share = torch.softmax(_PRIOR_SCALE * self.mixture, dim=1)
+        return _PRIOR_SCALE * self.prior_gain[:, None] * share
+
+    def _logits(
+        self, q: Tensor, k: Tensor, prior: Tensor, index: Tensor, values: Tensor, x: SnapshotTensors
+    ) -> Tensor:
         # The chosen edges' logits again, this time with gradients.
         T, H, N, K = index.shape
         flat = index.reshape(T, H, N * K, 1).expand(-1, -1, -1, self.rank)
         logits = (q[:, :, :, None, :] * k.gather(2, flat).view(T, H, N, K, -1)).sum(-1)
-        if self.relations:
-            sector = x.sector[index]
-            same = (sector == x.sector[:, None]) & (sector >= 0)
-            logits = logits + self.sector_prior[:, None, None] * same
-            logits = logits + self.correlation_prior[:, None, None] * correlation
+        if values.shape[-1]:
+            logits = logits + (values * prior[:, None, None, :]).sum(-1)
         destination = torch.arange(N, device=q.device)[:, None]
-        present = x.mask.gather(1, index.reshape(T, -1)).view(index.shape)
-        return logits.masked_fill(~present | (index == destination), -torch.inf)
+        return logits.masked_fill(index == destination, -torch.inf)
 
     @torch.no_grad()
-    def _select(self, q: Tensor, k: Tensor, x: SnapshotTensors) -> tuple[Tensor, Tensor]:
+    def _select(self, q: Tensor, k: Tensor, prior: Tensor, x: SnapshotTensors) -> tuple[Tensor, Tensor]:
         # One window at a time: all (T, H, N, N) logits would not fit for large N.
-        T, _, N, _ = q.shape
-        keep = min(self.edges + 1, N)
-        same = (x.sector[:, None] == x.sector[None, :]) & (x.sector >= 0)
-        indices, correlations = [], []
+        T, H, N, _ = q.shape
+        index = np.empty((T, H, N, self.edges + 1), np.int64)
+        values = np.empty((*index.shape, prior.shape[1]), np.float32)
+        neighbors, weights, stops = self._slots(x)
+        mask, sector = x.mask.cpu().numpy(), x.sector.cpu().numpy()
+        coefficients = prior.float().cpu().numpy()
         for t in range(T):
-            dense = q[t] @ k[t].transpose(-1, -2)  # (H, N, N)
-            prior = q.new_zeros(N, N + 1)  # the last column takes the missing neighbors
-            if self.relations:
-                target = torch.where(x.neighbors[t] >= 0, x.neighbors[t], N)
-                prior.scatter_(1, target, x.neighbor_weights[t])
-                dense = dense + self.sector_prior[:, None, None] * same
-                dense = dense + self.correlation_prior[:, None, None] * prior[:, :N]
-            dense.masked_fill_(~x.mask[t], -torch.inf)
-            dense.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
-            index = dense.topk(keep, dim=-1).indices  # (H, N, K + 1)
-            correlations.append(prior[:, :N].expand_as(dense).gather(2, index))
-            indices.append(index)
-        index, correlation = torch.stack(indices), torch.stack(correlations)
-        missing = self.edges + 1 - keep
-        if missing:  # pad with self loops, which `_logits` drops
-            loops = torch.arange(N, device=q.device)[:, None].expand(*index.shape[:3], missing)
-            index = torch.cat([index, loops], dim=-1)
-            correlation = torch.cat([correlation, torch.zeros_like(loops, dtype=q.dtype)], dim=-1)
-        return index, correlation
+            dense = (q[t] @ k[t].transpose(-1, -2)).float().cpu().numpy()  # (H, N, N)
+            select_edges(
+                dense,
+                coefficients,
+                mask[t],
+                sector,
+                neighbors[t],
+                weights[t],
+                stops,
+                self.has_sector,
+                index[t],
+                values[t],
+            )
+        return torch.from_numpy(index).to(q.device), torch.from_numpy(values).to(q.device, q.dtype)
+
+    def _slots(self, x: SnapshotTensors) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        # The slots of the relations that are read, one relation after the other, and where each ends.
+        slots = [slots_of(x.relations, name) for name in self.edge_relations]
+        columns = [k for s in slots for k in range(s.start, s.stop)]
+        stops = np.cumsum([s.stop - s.start for s in slots], dtype=np.int64)
+        neighbors = np.ascontiguousarray(x.neighbors[..., columns].cpu().numpy())
+        weights = np.ascontiguousarray(x.neighbor_weights[..., columns].float().cpu().numpy())
+        return neighbors, weights, stops

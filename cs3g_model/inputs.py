@@ -16,6 +16,7 @@ from torch import Tensor
 from cs3g_model.snapshots import Snapshots
 
 __all__ = [
+    "Graph",
     "ModelOutput",
     "SnapshotTensors",
     "State",
@@ -38,6 +39,7 @@ class SnapshotTensors:
     sector: Tensor
     neighbors: Tensor
     neighbor_weights: Tensor
+    relations: tuple[tuple[str, int], ...] = ()
 
     def window(self, start: int, stop: int) -> SnapshotTensors:
         """Return windows [start, stop)."""
@@ -47,16 +49,53 @@ class SnapshotTensors:
             self.sector,
             self.neighbors[start:stop],
             self.neighbor_weights[start:stop],
+            self.relations,
         )
 
 
 @dataclass(frozen=True, slots=True)
+class Graph:
+    """Edges of T windows and H heads, the graphs of one batch: node (t, h, n) is row (t H + h) N + n.
+
+    Attributes
+    ----------
+    edge_index
+        (2, E) int64, sources then destinations.
+    edge_weight
+        (E,), at most 1 in sum over a node's incoming edges.
+    logits
+        (T, H, N, K) of the kept edges, -inf for none.
+    """
+
+    edge_index: Tensor
+    edge_weight: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """Scores (T, N), the last hidden layer (T, N, D), and the teacher's log dispersion (T, N)."""
+    """What a model computed of a run.
+
+    Attributes
+    ----------
+    scores
+        (T, N), 0 where absent.
+    hidden
+        (T, N, D), the last hidden layer.
+    log_dispersion
+        (T, N) of the teacher; None of the student.
+    graph
+        The learned graph of the teacher's last block.
+    graph_rows
+        The student's low-rank graph as phi(Q), phi(K), (T, N, R) each; row i of the graph is
+        phi(q_i) phi(K)^T over its sum.
+    """
 
     scores: Tensor
     hidden: Tensor
     log_dispersion: Tensor | None = None
+    graph: Graph | None = None
+    graph_rows: tuple[Tensor, Tensor] | None = None
 
 
 def snapshot_tensors(snapshots: Snapshots, dtype: torch.dtype = torch.float32) -> SnapshotTensors:
@@ -67,6 +106,7 @@ def snapshot_tensors(snapshots: Snapshots, dtype: torch.dtype = torch.float32) -
         torch.tensor(snapshots.sector, dtype=torch.int64),
         torch.tensor(snapshots.neighbors, dtype=torch.int64),
         torch.tensor(snapshots.neighbor_weights, dtype=dtype),
+        snapshots.relations,
     )
 
 

@@ -28,7 +28,7 @@ _HALF: Final = np.float32(0.5)
 
 
 class StudentWeights(NamedTuple):
-    """The student's parameters; without a graph or relations, their columns of `hidden` are 0."""
+    """The student's parameters with E edge relations; columns of `hidden` for what it does not read are 0."""
 
     threshold: Array  # (L, F), >= 0
     inward: Array  # (D, (L + 1) F)
@@ -42,7 +42,9 @@ class StudentWeights(NamedTuple):
     D: Array  # (D,)
     query: Array  # (R, D)
     key: Array  # (R, D)
-    hidden: Array  # (D, 4 D): of y, and times their gains of its low-rank mix, sector and neighbor means
+    edge_threshold: Array  # (E,), >= 0
+    edge_mass: Array  # (E,), > 0
+    hidden: Array  # (D, (3 + E) D): of y, and times their gains of its low-rank mix, sector and edge means
     hidden_bias: Array  # (D,)
     outward: Array  # (1, D)
     outward_bias: Array  # (1,)
@@ -61,7 +63,7 @@ class Workspace(NamedTuple):
     delta: Array  # (D, N)
     B: Array  # (S, N)
     C: Array  # (S, N)
-    parts: Array  # (4 D, N)
+    parts: Array  # ((3 + E) D, N)
     rows: Array  # (N, D): y by instrument, centered
     mean: Array  # (1, D)
     mixed: Array  # (N, D)
@@ -98,7 +100,7 @@ def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Wor
         delta=empty(D, N),
         B=empty(S, N),
         C=empty(S, N),
-        parts=empty(4 * D, N),
+        parts=empty(weights.hidden.shape[1], N),
         rows=empty(N, D),
         mean=empty(1, D),
         mixed=empty(N, D),
@@ -123,12 +125,13 @@ def run_student(
     sector: NDArray[np.int16],
     neighbors: NDArray[np.int32],
     neighbor_weights: Array,
+    slots: NDArray[np.int64],
     scores: Array,
 ) -> None:
     """Score a run in order, updating the workspace's `haar` and `h` in place.
 
-    Shapes of the inputs as in `Snapshots`; scores (T, N) is filled, 0 where absent. In the workspace N is
-    padded with rows that stay absent.
+    Shapes of the inputs as in `Snapshots`; slots (E, 2) are the first and the end of each edge relation's
+    slots; scores (T, N) is filled, 0 where absent. In the workspace N is padded with rows that stay absent.
     """
     N = mask.shape[1]
     D = w.h.shape[0]
@@ -149,8 +152,11 @@ def run_student(
         _mix_low_rank(w, w.parts[D : 2 * D])
         _mix_sectors(sector, w)
         _transpose(w.mixed, w.parts[2 * D : 3 * D])
-        _mix_neighbors(neighbors[t], neighbor_weights[t], w)
-        _transpose(w.mixed, w.parts[3 * D :])
+        for e in range(len(slots)):
+            first, end = slots[e]
+            threshold, mass = weights.edge_threshold[e], weights.edge_mass[e]
+            _mix_neighbors(neighbors[t], neighbor_weights[t], first, end, threshold, mass, w)
+            _transpose(w.mixed, w.parts[(3 + e) * D : (4 + e) * D])
         _affine(weights.hidden, weights.hidden_bias, w.parts, w.hidden)
         _silu_rows(w.hidden)
         _affine(weights.outward, weights.outward_bias, w.hidden, w.score)
@@ -361,34 +367,42 @@ def _mix_sectors(sector: NDArray[np.int16], w: Workspace) -> None:
 
 
 @kernel
-def _neighbor_weight(j: int, weight: np.float32, live: Array) -> np.float32:
-    return max(weight, ZERO) * live[j] if j >= 0 else ZERO
+def _neighbor_weight(j: int, weight: np.float32, threshold: np.float32, live: Array) -> np.float32:
+    return (weight - min(max(weight, -threshold), threshold)) * live[j] if j >= 0 else ZERO
 
 
 @kernel
-def _mix_neighbors(neighbors: NDArray[np.int32], weights: Array, w: Workspace) -> None:
-    N, K = neighbors.shape
-    D = w.rows.shape[1]
-    whole = K - K % 4
+def _mix_neighbors(
+    neighbors: NDArray[np.int32],
+    weights: Array,
+    first: int,
+    end: int,
+    threshold: np.float32,
+    mass: np.float32,
+    w: Workspace,
+) -> None:
+    N, D = len(neighbors), w.rows.shape[1]
+    live, rows = w.live, w.rows
+    whole = end - (end - first) % 4
     for n in range(N):
         out = w.mixed[n]
         out[:] = ZERO
-        norm = _EPSILON
-        for k in range(0, whole, 4):
+        norm = mass
+        for k in range(first, whole, 4):
             ja, jb, jc, jd = neighbors[n, k], neighbors[n, k + 1], neighbors[n, k + 2], neighbors[n, k + 3]
-            a = _neighbor_weight(ja, weights[n, k], w.live)
-            b = _neighbor_weight(jb, weights[n, k + 1], w.live)
-            c = _neighbor_weight(jc, weights[n, k + 2], w.live)
-            d = _neighbor_weight(jd, weights[n, k + 3], w.live)
-            norm = (((norm + a) + b) + c) + d
-            ya, yb, yc, yd = w.rows[max(ja, 0)], w.rows[max(jb, 0)], w.rows[max(jc, 0)], w.rows[max(jd, 0)]
+            a = _neighbor_weight(ja, weights[n, k], threshold, live)
+            b = _neighbor_weight(jb, weights[n, k + 1], threshold, live)
+            c = _neighbor_weight(jc, weights[n, k + 2], threshold, live)
+            d = _neighbor_weight(jd, weights[n, k + 3], threshold, live)
+            norm = (((norm + abs(a)) + abs(b)) + abs(c)) + abs(d)
+            ya, yb, yc, yd = rows[max(ja, 0)], rows[max(jb, 0)], rows[max(jc, 0)], rows[max(jd, 0)]
             for i in range(D):
                 out[i] = (((out[i] + a * ya[i]) + b * yb[i]) + c * yc[i]) + d * yd[i]
-        for k in range(whole, K):
+        for k in range(whole, end):
             j = neighbors[n, k]
-            a = _neighbor_weight(j, weights[n, k], w.live)
-            norm += a
-            _add_scaled(a, w.rows[max(j, 0)], out)
+            a = _neighbor_weight(j, weights[n, k], threshold, live)
+            norm += abs(a)
+            _add_scaled(a, rows[max(j, 0)], out)
         norm = ONE / norm
         for i in range(D):
             out[i] *= norm

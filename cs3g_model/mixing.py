@@ -1,4 +1,4 @@
-"""Mixing of cost linear in N: the student's low-rank graph, and means over the known relations.
+"""Mixing of cost linear in N: the student's low-rank graph, and messages along the known relations.
 
 What is mixed is centered first: what all instruments share says nothing about their order, and would only
 let a model tell the training days apart.
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cs3g_model.constants import EPSILON
+from cs3g_model.constants import EPSILON, SECTOR
 from cs3g_model.inputs import SnapshotTensors
+from cs3g_model.snapshots import slots_of
+from cs3g_model.wavelets import soft_threshold
 
-__all__ = ["LowRankMixer", "center", "neighbor_mean", "sector_mean"]
+__all__ = ["LowRankMixer", "RelationMixer", "center", "relation_mixers", "sector_mean"]
 
 
 def center(y: Tensor, mask: Tensor) -> Tensor:
@@ -41,10 +43,12 @@ class LowRankMixer(nn.Module):
         self.query = nn.Linear(width, rank, bias=False)
         self.key = nn.Linear(width, rank, bias=False)
 
-    def forward(self, y: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Mix values v (T, N, D) with the graph of y (T, N, D) over the present instruments, mask (T, N)."""
-        q = positive_map(self.query(y))  # (T, N, R)
-        k = positive_map(self.key(y)) * mask[..., None]
+    def factors(self, y: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return phi(Q) and phi(K), (T, N, R) each, of y (T, N, D); an absent instrument's key is 0."""
+        return positive_map(self.query(y)), positive_map(self.key(y)) * mask[..., None]
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Mix values v (T, N, D) with the graph of the factors."""
         total = k.transpose(1, 2) @ v  # (T, R, D)
         weight = k.sum(1)[..., None]  # (T, R, 1)
         return (q @ total) / (q @ weight + EPSILON)
@@ -60,12 +64,43 @@ def sector_mean(y: Tensor, x: SnapshotTensors) -> Tensor:
     return member @ (total / (present.sum(1)[..., None] + EPSILON))
 
 
-def neighbor_mean(y: Tensor, x: SnapshotTensors) -> Tensor:
-    """Mean of y (T, N, D) over the present correlated neighbors, weighted by positive correlation."""
-    T, N, K = x.neighbors.shape
-    index = x.neighbors.clamp_min(0)
-    sent = x.mask.gather(1, index.reshape(T, N * K)).reshape(T, N, K)
-    weight = torch.where((x.neighbors >= 0) & sent, x.neighbor_weights.clamp_min(0.0), 0.0)  # (T, N, K)
-    flat = index.reshape(T, N * K, 1).expand(-1, -1, y.shape[-1])
-    values = y.gather(1, flat).reshape(T, N, K, -1)
-    return torch.einsum("tnk,tnkd->tnd", weight, values) / (weight.sum(-1, keepdim=True) + EPSILON)
+class RelationMixer(nn.Module):
+    """Shrunken mean over the present neighbors of one relation, or the plain mean over a sector.
+
+    m_i = sum_k s_ik v_k / (c + sum_k |s_ik|),   s_ik = sign(w_ik) max(|w_ik| - tau, 0)
+
+    tau = |threshold| cuts edges that are no more than estimation noise; c > 0 is the weight of having none.
+
+    Parameters
+    ----------
+    relation
+        Name of the relation; snapshots that lack it send nothing.
+    """
+
+    def __init__(self, relation: str) -> None:
+        super().__init__()
+        self.relation = relation
+        if relation != SECTOR:
+            self.threshold = nn.Parameter(torch.tensor([0.05]))
+            self.mass = nn.Parameter(torch.tensor([-2.0]))  # c = softplus(mass)
+
+    def forward(self, v: Tensor, x: SnapshotTensors) -> Tensor:
+        """Mix values v (T, N, D)."""
+        if self.relation == SECTOR:
+            return sector_mean(v, x)
+        slots = slots_of(x.relations, self.relation)
+        neighbors = x.neighbors[..., slots]
+        T, N, K = neighbors.shape
+        index = neighbors.clamp_min(0)
+        sent = x.mask.gather(1, index.reshape(T, N * K)).reshape(T, N, K)
+        weight = soft_threshold(x.neighbor_weights[..., slots], self.threshold.abs())
+        weight = torch.where((neighbors >= 0) & sent, weight, 0.0)  # (T, N, K)
+        flat = index.reshape(T, N * K, 1).expand(-1, -1, v.shape[-1])
+        values = v.gather(1, flat).reshape(T, N, K, -1)
+        norm = functional.softplus(self.mass) + weight.abs().sum(-1, keepdim=True)
+        return torch.einsum("tnk,tnkd->tnd", weight, values) / norm
+
+
+def relation_mixers(relations: tuple[str, ...]) -> nn.ModuleList:
+    """Make a mixer for each relation, in order."""
+    return nn.ModuleList(RelationMixer(name) for name in relations)

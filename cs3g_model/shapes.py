@@ -6,7 +6,7 @@ letter meaning
 T      windows, in time order
 N      instruments, in a fixed order within a run
 F      features of an instrument in a window
-K      correlated neighbors of an instrument (input) or edges it keeps (teacher)
+K      slots for an instrument's neighbors (input), or edges it keeps (teacher)
 E      edges of a graph
 L      wavelet levels; the bank emits (L + 1) F bands
 D      width of a block
@@ -67,6 +67,12 @@ def check_snapshots(snapshots: Snapshots, n_features: int) -> tuple[int, int]:
     check_shape("sector", snapshots.sector.shape, (N,))
     check_shape("neighbors", snapshots.neighbors.shape, (T, N, None))
     check_shape("neighbor_weights", snapshots.neighbor_weights.shape, snapshots.neighbors.shape)
+    K = sum(width for _, width in snapshots.relations)
+    if snapshots.neighbors.shape[2] != K:
+        raise ShapeError(
+            f"the slots of `relations` (={snapshots.relations}) must add up to K of `neighbors` "
+            f"(={snapshots.neighbors.shape[2]})"
+        )
     for name, dtype in (
         ("features", np.float32),
         ("mask", np.bool_),

@@ -1,6 +1,6 @@
 """What every model takes: a sequence of graph snapshots as arrays.
 
-Letters: T windows, N instruments, F features, K neighbors.
+Letters: T windows, N instruments, F features, K slots for neighbors.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["Snapshots", "slots_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,12 @@ class Snapshots:
     sector
         (N,) int16, -1 where unknown.
     neighbors
-        (T, N, K) int32 indices into N of the most correlated instruments, -1 for none.
+        (T, N, K) int32 indices into N of each instrument's neighbors, -1 for none. An edge leads from the
+        neighbor to the instrument.
     neighbor_weights
-        (T, N, K) float32 rolling correlations; 0 for none.
+        (T, N, K) float32 in [-1, 1], with a sign; 0 for none.
+    relations
+        Name and number of slots of each edge relation, in the order in which they share K.
     """
 
     features: NDArray[np.float32]
@@ -34,3 +39,14 @@ class Snapshots:
     sector: NDArray[np.int16]
     neighbors: NDArray[np.int32]
     neighbor_weights: NDArray[np.float32]
+    relations: tuple[tuple[str, int], ...] = ()
+
+
+def slots_of(relations: tuple[tuple[str, int], ...], name: str) -> slice:
+    """Return the slots of a relation along K; none where the snapshots lack it."""
+    start = 0
+    for other, width in relations:
+        if other == name:
+            return slice(start, start + width)
+        start += width
+    return slice(0, 0)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from cs3g_model.config import StudentConfig
 from cs3g_model.constants import SMALL_GAIN
 from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
-from cs3g_model.mixing import LowRankMixer, center, neighbor_mean, sector_mean
+from cs3g_model.mixing import LowRankMixer, center, relation_mixers
 from cs3g_model.ssm import SelectiveSSM
 from cs3g_model.wavelets import BandProjection, CausalHaarBank
 
@@ -22,7 +22,7 @@ __all__ = ["Student"]
 class Student(nn.Module):
     """The student as a torch module with two entry points, `forward` over a run and `step`.
 
-    score = w . silu(W [y, g_1 low-rank(v), g_2 sector(v), g_3 neighbors(v)] + b) + b', where y is the SSM's
+    score = w . silu(W [y, g_1 low-rank(v), g_2 relation_1(v), ...] + b) + b', where y is the SSM's
     output, v the same centered, g learned gains. w starts at 0: a random function would drown the signal.
     """
 
@@ -37,8 +37,8 @@ class Student(nn.Module):
         if config.graph:
             self.mixer = LowRankMixer(D, config.rank)
             parts += 1
-        if config.relations:
-            parts += 2
+        self.relations = relation_mixers(config.relations)
+        parts += len(config.relations)
         self.hidden = nn.Linear(parts * D, D)
         if parts > 1:
             self.gains = nn.Parameter(torch.full((parts - 1,), SMALL_GAIN))
@@ -57,14 +57,15 @@ class Student(nn.Module):
         y, after["ssm"] = self.ssm(u, x.mask, state["ssm"])
         v = center(y, x.mask)
         messages = []
+        rows = None
         if self.config.graph:
-            messages.append(self.mixer(y, v, x.mask))
-        if self.config.relations:
-            messages += [sector_mean(v, x), neighbor_mean(v, x)]
+            rows = self.mixer.factors(y, x.mask)
+            messages.append(self.mixer(*rows, v))
+        messages += [relation(v, x) for relation in self.relations]
         parts = [y, *(self.gains[i] * m for i, m in enumerate(messages))]
         z = functional.silu(self.hidden(torch.cat(parts, dim=-1)))  # (T, N, D)
         scores = self.outward(z).squeeze(-1)
-        return ModelOutput(scores=torch.where(x.mask, scores, 0.0), hidden=z), after
+        return ModelOutput(torch.where(x.mask, scores, 0.0), z, graph_rows=rows), after
 
     def step(self, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
         """Score one window, T = 1; scores (N,)."""

@@ -6,16 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.config import StudentConfig
+from cs3g_model.constants import SECTOR
 from cs3g_model.errors import ArtifactFormatError, ShapeError
 from cs3g_model.kernel import LANES, StudentWeights, Workspace, allocate, run_student
 from cs3g_model.protocol import Role
 from cs3g_model.shapes import check_shape, check_snapshots
-from cs3g_model.snapshots import Snapshots
+from cs3g_model.snapshots import Snapshots, slots_of
 from cs3g_model.state import HiddenState
 
 __all__ = ["StudentRuntime", "pack_weights"]
 
 Arrays = dict[str, NDArray[np.float32]]
+
+
+def edge_relations(config: StudentConfig) -> tuple[str, ...]:
+    """Return the relations that are lists of edges, in order."""
+    return tuple(name for name in config.relations if name != SECTOR)
 
 
 def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
@@ -56,14 +62,22 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
     with np.errstate(over="ignore", divide="ignore"):  # both are refused below
         A = -np.exp(take("ssm.A_log", D, 1))
         A_inverse = np.float32(1) / (A * np.arange(1, S + 1, dtype=np.float32))
-    parts = 1 + int(config.graph) + 2 * int(config.relations)
+    edges = edge_relations(config)
+    parts = 1 + int(config.graph) + len(config.relations)
     hidden = take("hidden.weight", D, parts * D).reshape(D, parts, D)
     if parts > 1:
         gains = np.concatenate([np.ones(1, np.float32), take("gains", parts - 1)])
         hidden = hidden * gains[:, None]
-    columns = [0, *([1] if config.graph else []), *([2, 3] if config.relations else [])]
-    wide = np.zeros((D, 4, D), np.float32)
+    place = {SECTOR: 2} | {name: 3 + e for e, name in enumerate(edges)}
+    columns = [0, *([1] if config.graph else []), *(place[name] for name in config.relations)]
+    wide = np.zeros((D, 3 + len(edges), D), np.float32)
     wide[:, columns] = hidden
+    thresholds, masses = np.zeros(len(edges), np.float32), np.zeros(len(edges), np.float32)
+    for i, name in enumerate(config.relations):
+        if name != SECTOR:
+            e = place[name] - 3
+            thresholds[e] = abs(take(f"relations.{i}.threshold", 1)[0])
+            masses[e] = np.logaddexp(take(f"relations.{i}.mass", 1)[0], np.float32(0))
     zeros = np.zeros((R, D), np.float32)
     weights = StudentWeights(
         threshold=threshold,
@@ -78,13 +92,17 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         D=take("ssm.D", D),
         query=take("mixer.query.weight", R, D) if config.graph else zeros,
         key=take("mixer.key.weight", R, D) if config.graph else zeros,
-        hidden=wide.reshape(D, 4 * D),
+        edge_threshold=thresholds,
+        edge_mass=masses,
+        hidden=wide.reshape(D, -1),
         hidden_bias=take("hidden.bias", D),
         outward=take("outward.weight", 1, D),
         outward_bias=take("outward.bias", 1),
     )
     if not (np.isfinite(A).all() and np.isfinite(A_inverse).all()):
         raise ArtifactFormatError("the student's `ssm.A_log` must give finite rates that are not 0")
+    if not (masses > 0).all():
+        raise ArtifactFormatError("the student's `mass` of a relation must give a weight above 0")
     if left:
         raise ArtifactFormatError(f"the student's weights hold unknown tensors: {sorted(left)}")
     return weights
@@ -112,6 +130,7 @@ class StudentRuntime:
         self.model_id = model_id
         self.warmup = config.warmup
         self._weights = pack_weights(config, tensors)
+        self._edges = edge_relations(config)
         self._workspace: Workspace | None = None
 
     def initial_state(self, n: int) -> HiddenState:
@@ -152,6 +171,7 @@ class StudentRuntime:
         w.live[N:] = 0.0  # an earlier run of more instruments may have left some here
         w.haar[..., :N] = state.arrays["haar"]
         w.h[..., :N] = state.arrays["ssm"]
+        slots = [slots_of(snapshots.relations, name) for name in self._edges]
         scores = np.empty((T, N), np.float32)
         run_student(
             self._weights,
@@ -161,6 +181,7 @@ class StudentRuntime:
             np.ascontiguousarray(snapshots.sector),
             np.ascontiguousarray(snapshots.neighbors),
             np.ascontiguousarray(snapshots.neighbor_weights),
+            np.array([(s.start, s.stop) for s in slots], np.int64).reshape(-1, 2),
             scores,
         )
         arrays = {"haar": w.haar[..., :N].copy(), "ssm": w.h[..., :N].copy()}

@@ -11,8 +11,8 @@ from torch.nn import functional
 from cs3g_model.config import TeacherConfig
 from cs3g_model.constants import SMALL_GAIN
 from cs3g_model.graph import EvolvingGraph, WeightedSum
-from cs3g_model.inputs import ModelOutput, SnapshotTensors, State
-from cs3g_model.mixing import center, neighbor_mean, sector_mean
+from cs3g_model.inputs import Graph, ModelOutput, SnapshotTensors, State
+from cs3g_model.mixing import center, relation_mixers
 from cs3g_model.ssm import SelectiveSSM
 from cs3g_model.wavelets import BandProjection, CausalHaarBank
 
@@ -49,8 +49,8 @@ class TeacherBlock(nn.Module):
             self.values = nn.Linear(D, D, bias=False)
             self.passing = WeightedSum()
             channels += 1
-        if config.relations:
-            channels += 2
+        self.relations = relation_mixers(config.relations)
+        channels += len(config.relations)
         if channels:
             self.gate = nn.Linear((1 + channels) * D, D)
             self.messages = nn.Linear(channels * D, D, bias=False)
@@ -63,12 +63,13 @@ class TeacherBlock(nn.Module):
             shapes |= self.graph.state_shapes()
         return shapes
 
-    def forward(self, z: Tensor, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
-        """Run over z (T, N, D)."""
+    def forward(self, z: Tensor, x: SnapshotTensors, state: State) -> tuple[Tensor, State, Graph | None]:
+        """Run over z (T, N, D); returns the new z, the new state, and the learned graph."""
         y, h = self.ssm(functional.silu(self.inward(z)), x.mask, state["ssm"])
         after = {"ssm": h}
         centered = center(y, x.mask)
         parts = []
+        graph = None
         if self.config.graph:
             graph, evolved = self.graph(y, x, state)
             after |= evolved
@@ -77,14 +78,13 @@ class TeacherBlock(nn.Module):
             v = self.values(centered).view(T, N, H, D // H).transpose(1, 2).reshape(T * H * N, D // H)
             m = self.passing(v, graph).view(T, H, N, D // H).transpose(1, 2).reshape(T, N, D)
             parts.append(m)
-        if self.config.relations:
-            parts += [sector_mean(centered, x), neighbor_mean(centered, x)]
+        parts += [relation(centered, x) for relation in self.relations]
         out = self.outward(y)
         if parts:
             m = torch.cat(parts, dim=-1)
             gate = torch.sigmoid(self.gate(torch.cat([y, m], dim=-1)))
             out = out + self.gains * gate * self.messages(m)
-        return z + self.dropout(out), after
+        return z + self.dropout(out), after, graph
 
 
 class Teacher(nn.Module):
@@ -116,13 +116,14 @@ class Teacher(nn.Module):
         """Score a run from `state`; the scores are 0 where absent."""
         bands, after = self.wavelets(x.features, x.mask, state)
         z = self.inward(bands)  # (T, N, D)
+        graph = None
         for i, block in enumerate(self.blocks):
             prefix = f"block{i}."
             own = {name.removeprefix(prefix): h for name, h in state.items() if name.startswith(prefix)}
-            z, evolved = block(z, x, own)
+            z, evolved, graph = block(z, x, own)
             after |= {prefix + name: h for name, h in evolved.items()}
         scores = torch.where(x.mask, self.score(z).squeeze(-1), 0.0)
-        return ModelOutput(scores, z, self.dispersion(z).squeeze(-1)), after
+        return ModelOutput(scores, z, self.dispersion(z).squeeze(-1), graph), after
 
     def step(self, x: SnapshotTensors, state: State) -> tuple[Tensor, State]:
         """Score one window, T = 1; scores (N,)."""

@@ -134,4 +134,5 @@ def _take(snapshots: Snapshots, t: int, present: NDArray[np.int64]) -> Snapshots
         sector=snapshots.sector[present],
         neighbors=neighbors[None],
         neighbor_weights=snapshots.neighbor_weights[t : t + 1, present],
+        relations=snapshots.relations,
     )

@@ -30,7 +30,9 @@ def make_snapshots(
     features = g.standard_normal((T, N, F)).clip(-5, 5).astype(np.float32) * mask[..., None]
     neighbors = g.integers(-1, N, (T, N, K)).astype(np.int32)
     weights = np.where(neighbors >= 0, g.uniform(-1, 1, (T, N, K)), 0).astype(np.float32)
-    return Snapshots(features, mask, g.integers(-1, 3, N).astype(np.int16), neighbors, weights)
+    sector = g.integers(-1, 3, N).astype(np.int16)
+    relations = (("correlation", K // 2), ("lead", K - K // 2))
+    return Snapshots(features, mask, sector, neighbors, weights, relations)
 
 
 def cut(s: Snapshots, start: int, stop: int) -> Snapshots:
@@ -40,6 +42,7 @@ def cut(s: Snapshots, start: int, stop: int) -> Snapshots:
         s.sector,
         s.neighbors[start:stop],
         s.neighbor_weights[start:stop],
+        s.relations,
     )
 
 
@@ -53,6 +56,7 @@ def place(s: Snapshots, places: np.ndarray, N: int) -> Snapshots:
         np.full(N, 1, np.int16),
         np.full((T, N, K), -1, np.int32),
         np.zeros((T, N, K), np.float32),
+        s.relations,
     )
     out.features[:, places] = s.features
     out.mask[:, places] = s.mask

@@ -23,8 +23,8 @@ TEACHERS = {
     "default": TeacherConfig(width=8, heads=2, rank=3, edges=4),
     "universal": TeacherConfig(width=8, heads=2, rank=3, edges=4, threshold="universal"),
     "stateless graph": TeacherConfig(width=8, heads=2, graph_state_size=0),
-    "no graph": TeacherConfig(width=8, heads=2, graph=False, relations=False),
-    "no relations": TeacherConfig(width=8, heads=2, relations=False),
+    "no graph": TeacherConfig(width=8, heads=2, graph=False, relations=()),
+    "no relations": TeacherConfig(width=8, heads=2, relations=()),
     "more edges than nodes": TeacherConfig(width=8, heads=1, edges=40),
     "no wavelet": TeacherConfig(width=8, heads=2, wavelet_levels=0),
 }
@@ -32,8 +32,8 @@ STUDENTS = {
     "default": StudentConfig(),
     "odd sizes": StudentConfig(width=7, state_size=3, rank=5, wavelet_levels=3),
     "no graph": StudentConfig(width=6, graph=False),
-    "no relations": StudentConfig(width=6, relations=False),
-    "alone": StudentConfig(width=6, graph=False, relations=False, threshold="none"),
+    "no relations": StudentConfig(width=6, relations=()),
+    "alone": StudentConfig(width=6, graph=False, relations=(), threshold="none"),
     "no wavelet": StudentConfig(width=6, wavelet_levels=0),
 }
 
