@@ -15,7 +15,9 @@ __all__ = [
     "gaussian_nll",
     "gaussian_rank",
     "hint_loss",
+    "ic_loss",
     "listwise_loss",
+    "mean_over_windows",
     "pairwise_loss",
     "squared_error",
     "zscore",
@@ -48,7 +50,7 @@ def gaussian_rank(x: Tensor, mask: Tensor) -> Tensor:
 
 def squared_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Mean over windows of mean_i (s_i - y_i)^2."""
-    return _over_windows((scores - targets).square(), mask)
+    return mean_over_windows((scores - targets).square(), mask)
 
 
 def gaussian_nll(scores: Tensor, log_dispersion: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
@@ -58,14 +60,14 @@ def gaussian_nll(scores: Tensor, log_dispersion: Tensor, targets: Tensor, mask: 
     """
     log_sigma = log_dispersion.clamp(-5.0, 5.0)
     error = (targets - scores.detach()).square()
-    return _over_windows(log_sigma + 0.5 * error * torch.exp(-2 * log_sigma), mask)
+    return mean_over_windows(log_sigma + 0.5 * error * torch.exp(-2 * log_sigma), mask)
 
 
 def pairwise_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Mean over windows of mean_ij max(0, -(s_i - s_j) (y_i - y_j)) (Feng et al. 2019, arXiv 1809.09441)."""
     products = (scores[:, :, None] - scores[:, None, :]) * (targets[:, :, None] - targets[:, None, :])
     pairs = mask[:, :, None] & mask[:, None, :]
-    return _over_windows(torch.relu(-products).flatten(1), pairs.flatten(1))
+    return mean_over_windows(torch.relu(-products).flatten(1), pairs.flatten(1))
 
 
 def listwise_loss(scores: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:
@@ -82,12 +84,32 @@ def listwise_loss(scores: Tensor, teacher: Tensor, mask: Tensor, temperature: fl
     return temperature**2 * total / counted.sum().clamp_min(1)
 
 
+def ic_loss(scores: Tensor, targets: Tensor, mask: Tensor, floor: float = 1e-3) -> Tensor:
+    """Mean over windows of 1 - cov(s, y) / sqrt((var s + floor^2) var y), one minus Pearson's correlation.
+
+    The floor, in units of the scores, keeps the gradient finite where the scores do not vary, as a fresh
+    model's do not. Targets that do not vary give 1.
+    """
+    n = mask.sum(1, keepdim=True).clamp_min(1)
+    s, y = (torch.where(mask, v, 0.0) for v in (scores, targets))
+    s, y = (torch.where(mask, v - v.sum(1, keepdim=True) / n, 0.0) for v in (s, y))
+    deviation = (s.square().sum(1) / n[:, 0] + floor**2).sqrt()
+    spread = (y.square().sum(1) / n[:, 0]).sqrt()
+    correlation = (s * y).sum(1) / n[:, 0] / (deviation * spread + _EPSILON)
+    counted = mask.sum(1) >= 2
+    return torch.where(counted, 1.0 - correlation, 0.0).sum() / counted.sum().clamp_min(1)
+
+
 def hint_loss(guided: Tensor, hint: Tensor, mask: Tensor) -> Tensor:
     """Mean over windows of mean_i ||g_i - h_i||^2 / D, (T, N, D) each (Romero et al. 2015, 1412.6550)."""
-    return _over_windows((guided - hint).square().mean(-1), mask)
+    return mean_over_windows((guided - hint).square().mean(-1), mask)
 
 
-def _over_windows(x: Tensor, mask: Tensor) -> Tensor:
+def mean_over_windows(x: Tensor, mask: Tensor) -> Tensor:
+    """Average x (T, M) over the entries of each window where mask (T, M) is set, then over windows.
+
+    Windows with fewer than two entries do not count.
+    """
     n = mask.sum(1)
     counted = n >= 2
     means = torch.where(mask, x, 0.0).sum(1) / n.clamp_min(1)

@@ -72,6 +72,25 @@ def test_listwise_is_the_tempered_divergence(tau: float) -> None:
     assert losses.listwise_loss(Y, Y, MASK, tau).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_ic_is_one_minus_the_correlation() -> None:
+    # The second window holds two instruments in the same order: a correlation of 1.
+    expected = (1 - np.corrcoef(X[0].numpy(), Y[0].numpy())[0, 1]) / 2
+    assert losses.ic_loss(X, Y, MASK, floor=0.0).item() == pytest.approx(expected, rel=1e-5)
+    scaled = losses.ic_loss(5 * X + 1, Y, MASK, floor=0.0)
+    torch.testing.assert_close(scaled, losses.ic_loss(X, Y, MASK, floor=0.0))
+    shrunk = 1 - np.cov(X[0], Y[0], bias=True)[0, 1] / np.sqrt((X[0].numpy().var() + 4) * Y[0].numpy().var())
+    assert losses.ic_loss(X[:1], Y[:1], MASK[:1], floor=2.0).item() == pytest.approx(shrunk, rel=1e-5)
+
+
+def test_ic_of_scores_that_do_not_vary_has_a_finite_gradient_uphill() -> None:
+    scores = torch.zeros_like(Y[:1], requires_grad=True)
+    loss = losses.ic_loss(scores, Y[:1], MASK[:1])
+    assert loss.item() == 1
+    (gradient,) = torch.autograd.grad(loss, scores)
+    assert gradient.isfinite().all()
+    assert np.corrcoef(-gradient[0].numpy(), Y[0].numpy())[0, 1] == pytest.approx(1)
+
+
 def test_hint_is_the_mean_square_over_channels() -> None:
     a, b = torch.randn(2, 3, 4, 5)
     expected = ((a - b)[0].square().mean() + (a - b)[1, :2].square().mean()) / 2
