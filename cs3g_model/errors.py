@@ -3,7 +3,10 @@
 ModelError
 ├── ConfigError            a configuration breaks a rule               (ValueError)
 ├── ShapeError             an array has the wrong shape or dtype       (ValueError)
+├── EvaluationError        scores or prices that cannot be judged       (ValueError)
 ├── TrainingError          the data cannot be trained on, or a loss is not finite (RuntimeError)
+├── CompressionError       cannot be pruned or quantized as asked      (ValueError)
+│   └── BudgetError        no choice of bits fits the bytes allowed
 ├── StateError
 │   ├── StateDecodeError   bytes that are no hidden state              (ValueError)
 │   └── StateMismatchError a state of another model or universe        (ValueError)
@@ -20,7 +23,10 @@ __all__ = [
     "ArtifactFormatError",
     "ArtifactNotFoundError",
     "ArtifactTamperedError",
+    "BudgetError",
+    "CompressionError",
     "ConfigError",
+    "EvaluationError",
     "FeatureError",
     "ModelError",
     "ShapeError",
@@ -47,8 +53,30 @@ class FeatureError(ModelError, ValueError):
     """A window's columns hold a value that no market gives, such as a price that is not positive."""
 
 
+class EvaluationError(ModelError, ValueError):
+    """Scores or prices cannot be judged: nothing to score, or a series too short for a statistic."""
+
+
 class TrainingError(ModelError, RuntimeError):
     """Training cannot start or go on."""
+
+
+class CompressionError(ModelError, ValueError):
+    """A model cannot be pruned or quantized as asked."""
+
+
+class BudgetError(CompressionError):
+    """No choice of bits fits the bytes allowed.
+
+    Attributes
+    ----------
+    smallest_bytes
+        The least that the model needs.
+    """
+
+    def __init__(self, message: str, *, smallest_bytes: int) -> None:
+        super().__init__(message)
+        self.smallest_bytes = smallest_bytes
 
 
 class StateError(ModelError):
