@@ -139,6 +139,7 @@ def snapshots_of(run: GraphRun) -> Snapshots:
         sector=run.sector,
         neighbors=run.neighbors,
         neighbor_weights=run.neighbor_weights,
+        relations=run.relations,
     )
 
 

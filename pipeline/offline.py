@@ -143,7 +143,7 @@ def join_graph_runs(runs: Iterable[GraphRun]) -> GraphRun:
     Raises
     ------
     GraphRunError
-        There is no run, or they are not consecutive runs of one universe.
+        There is no run, or they are not consecutive runs of one universe, or have other relations.
     """
     pieces = list(runs)
     if not pieces:
@@ -154,6 +154,11 @@ def join_graph_runs(runs: Iterable[GraphRun]) -> GraphRun:
     for piece in pieces:
         if (piece.universe, piece.size_ns, piece.seq) != (last.universe, last.size_ns, seq):
             raise GraphRunError(f"the run of seq {piece.seq} does not follow: seq {seq} was expected")
+        if piece.relations != last.relations:
+            raise GraphRunError(
+                f"the run of seq {piece.seq} has the relations {piece.relations}, the last {last.relations}:"
+                " announce the whole universe before its first tick"
+            )
         seq += len(piece.ts_close)
     n_windows, k = seq - pieces[0].seq, last.neighbors.shape[-1]
     joined = replace(

@@ -27,8 +27,8 @@ _GRAPH_COLUMNS: Final = {
     "present": "bool",
     "close": "int64, 1e-9, 2^63-1 where absent",
     "features": "fixed_size_list<float32>[F]",
-    "neighbors": "fixed_size_list<int32>[K], positions in the universe, -1 for none",
-    "neighbor_weights": "fixed_size_list<float32>[K]",
+    "neighbors": "fixed_size_list<int32>[K], positions in the universe, -1 for none; metadata `relations` shares K",
+    "neighbor_weights": "fixed_size_list<float32>[K], in -1..1",
 }
 _PREDICTION_COLUMNS: Final = {
     "ts_close": "int64, ns since the UNIX epoch",
@@ -150,7 +150,9 @@ def _control_schemas() -> dict[str, Any]:
         if "description" in schema:
             summary = re.split(r"\n\s*\n", schema["description"])[0]
             schema["description"] = " ".join(summary.split())
-    return dict(sorted(schemas.items()))
+    # Of JSON types only: a default of a record may be a tuple.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(sorted(schemas.items()))))
+    return plain
 
 
 def _envelope_trait() -> dict[str, Any]:

@@ -11,12 +11,16 @@ import msgspec
 
 from topics.envelope import JSON, MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, Envelope
 from topics.errors import MessageTooLarge, SchemaError, UnknownVersion
+from topics.runs import MADE_RELATIONS
 from topics.types import HEARTBEAT_INSTRUMENT_ID, Mode, Role
 
 InstrumentId = Annotated[int, msgspec.Meta(gt=HEARTBEAT_INSTRUMENT_ID, lt=2**32)]
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """An id that is safe in a file name, a topic name and a command line."""
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+RelationName = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64, pattern=rf"^(?!({'|'.join(MADE_RELATIONS)})$)")
+]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Nanos = Annotated[int, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -27,11 +31,31 @@ class _Control(msgspec.Struct, frozen=True, kw_only=True):
     VERSION: ClassVar[int] = 1
 
 
+class Related(msgspec.Struct, frozen=True):
+    """One edge that leads to the announced instrument.
+
+    Attributes
+    ----------
+    relation
+        Name of the edge relation; those that the graph stage makes itself cannot be announced.
+    instrument_id
+        Where the edge comes from.
+    weight
+        Strength, with a sign.
+    """
+
+    relation: RelationName
+    instrument_id: InstrumentId
+    weight: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 1.0
+
+
 class Instrument(_Control, frozen=True, kw_only=True):
     """What an instrument id means, announced before any of its ticks.
 
     Attributes
     ----------
+    related
+        Edges that lead to it, of relations that do not change while ticks flow.
     size_unit
         How much one unit of a record's integer size is, as a decimal text: "1" for shares, "0.00000001" for a
         venue that trades fractions.
@@ -44,6 +68,7 @@ class Instrument(_Control, frozen=True, kw_only=True):
     universe: Name
     venue: str = ""
     sector: str | None = None
+    related: tuple[Related, ...] = ()
     size_unit: Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]{1,18})?$")] = "1"
 
 

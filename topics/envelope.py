@@ -113,8 +113,8 @@ class Envelope:
             count=_integer(found, "count", default=UNKNOWN_COUNT),
         )
 
-    def require(self, schema: str, version: int, content_type: ContentType) -> None:
-        """Refuse a message of another schema, version or content type.
+    def require(self, schema: str, version: int | tuple[int, ...], content_type: ContentType) -> None:
+        """Refuse a message of another schema, version (or none of several) or content type.
 
         Raises
         ------
@@ -127,9 +127,11 @@ class Envelope:
             raise UnknownVersion(
                 f"header `schema` (={self.schema!r}) must be {schema!r} on this topic", field_path="schema"
             )
-        if self.version != version:
+        versions = version if isinstance(version, tuple) else (version,)
+        if self.version not in versions:
+            known = " and ".join(map(str, versions))
             raise UnknownVersion(
-                f"schema {schema!r} version {self.version} is unknown; this release reads version {version}:"
+                f"schema {schema!r} version {self.version} is unknown; this release reads version {known}:"
                 " upgrade cs3g, or point the producer at a topic of its own version",
                 field_path="schema-version",
             )

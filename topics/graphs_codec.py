@@ -1,6 +1,7 @@
 """Graph snapshots on the wire: one row for each window and instrument of the universe, present or not.
 
-Rows of absent instruments are zeros that lz4 removes; keeping them makes decoding a reshape.
+Rows of absent instruments are zeros that lz4 removes; keeping them makes decoding a reshape. Version 1 had
+no `relations`: all its neighbors are of the correlation.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import pyarrow as pa
 from topics import arrow, checks
 from topics.envelope import ARROW, Envelope
 from topics.errors import SchemaError
-from topics.runs import GraphRun
+from topics.runs import CORRELATION, GraphRun
 from topics.types import UNDEF_PRICE
 
 GRAPHS_SCHEMA: Final = "graphs"
-GRAPHS_VERSION: Final = 1
+GRAPHS_VERSION: Final = 2
+_READ_VERSIONS: Final = (1, GRAPHS_VERSION)
 
 Width = Annotated[int, msgspec.Meta(ge=0, le=1024)]
+Slots = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -33,6 +36,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     ts_close: list[int]
     n_features: Annotated[int, msgspec.Meta(ge=1, le=1024)]
     n_neighbors: Width
+    relations: tuple[tuple[arrow.Text, Slots], ...] = ()
     feature_names: tuple[str, ...] = ()
 
 
@@ -71,6 +75,7 @@ def encode_graphs(run: GraphRun) -> bytes:
         ts_close=run.ts_close.tolist(),
         n_features=n_features,
         n_neighbors=n_neighbors,
+        relations=run.relations,
         feature_names=run.feature_names,
     )
     return arrow.write_stream(columns, metadata)
@@ -86,7 +91,7 @@ def decode_graphs(value: bytes | None, envelope: Envelope) -> GraphRun:
     SchemaError
         The bytes break the schema.
     """
-    envelope.require(GRAPHS_SCHEMA, GRAPHS_VERSION, ARROW)
+    envelope.require(GRAPHS_SCHEMA, _READ_VERSIONS, ARROW)
     types = {"present": pa.bool_(), "close": pa.int64()}
     batch, metadata = arrow.read_stream(value, types, _Metadata)
     shape = (len(metadata.ts_close), len(metadata.instrument_ids))
@@ -96,6 +101,9 @@ def decode_graphs(value: bytes | None, envelope: Envelope) -> GraphRun:
             field_path="rows",
         )
     neighbors_shape = (*shape, metadata.n_neighbors)
+    relations = metadata.relations
+    if envelope.version == 1 and metadata.n_neighbors:
+        relations = ((CORRELATION, metadata.n_neighbors),)
     run = GraphRun(
         universe=metadata.universe,
         seq=metadata.seq,
@@ -109,6 +117,7 @@ def decode_graphs(value: bytes | None, envelope: Envelope) -> GraphRun:
         close=arrow.column(batch, "close", np.int64).reshape(shape),
         neighbors=arrow.vector_column(batch, "neighbors", neighbors_shape, np.int32),
         neighbor_weights=arrow.vector_column(batch, "neighbor_weights", neighbors_shape, np.float32),
+        relations=relations,
         feature_names=metadata.feature_names,
     )
     _check(run)
@@ -132,8 +141,24 @@ def _check(run: GraphRun) -> None:
             field_path="feature_names",
         )
     checks.check_finite("features", run.features)
+    _check_relations(run.relations, n_neighbors)
     checks.check_finite("neighbor_weights", run.neighbor_weights)
+    if run.neighbor_weights.size and np.abs(run.neighbor_weights).max() > 1:
+        raise SchemaError("`neighbor_weights` must be in -1..1", field_path="neighbor_weights")
     if n_neighbors and n_windows and not -1 <= run.neighbors.min() <= run.neighbors.max() < n_instruments:
         raise SchemaError(f"`neighbors` must be in -1..{n_instruments - 1}", field_path="neighbors")
     if ((run.close == UNDEF_PRICE) == run.mask).any():
         raise SchemaError("`close` must be a price exactly where `mask` is set", field_path="close")
+
+
+def _check_relations(relations: tuple[tuple[str, int], ...], n_neighbors: int) -> None:
+    names, widths = [name for name, _ in relations], [width for _, width in relations]
+    if len(set(names)) != len(names) or not all(names):
+        raise SchemaError(
+            f"`relations` must have names of their own, were {', '.join(names)}", field_path="relations"
+        )
+    if sum(widths) != n_neighbors or min(widths, default=1) < 1:
+        raise SchemaError(
+            f"`relations` must share the {n_neighbors} neighbors in slots of at least 1, have {widths}",
+            field_path="relations",
+        )

@@ -1,7 +1,8 @@
 """The values that flow between the stages: a run of ticks, windows, snapshots or predictions.
 
 A run is the unit of flow: live it holds one window, catching up it holds hundreds. How a sequence is
-cut into runs never changes a byte of any result. Letters: T windows, N instruments, F features, K neighbors.
+cut into runs never changes a byte of any result. Letters: T windows, N instruments, F features, K neighbors
+of all relations together.
 """
 
 from __future__ import annotations
@@ -44,6 +45,16 @@ WINDOW_ROW_DTYPE: Final = np.dtype(
     ]
 )
 """One instrument in one closed window. Only instruments with at least one tick have a row."""
+
+
+CORRELATION: Final = "correlation"
+"""Edge relation to the instruments with the strongest rolling correlation of returns."""
+
+LEAD: Final = "lead"
+"""Edge relation from the instruments whose return of the window before best tells one's own."""
+
+MADE_RELATIONS: Final = (CORRELATION, LEAD)
+"""Edge relations that the graph stage makes from ticks, first in a snapshot; announced ones bear other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +115,12 @@ class GraphRun:
     close
         (T, N) last price in 1e-9; `UNDEF_PRICE` where absent.
     neighbors
-        (T, N, K) indices into N of the most correlated instruments, -1 where there are fewer than K.
+        (T, N, K) indices into N of each instrument's neighbors, -1 for none; each relation fills its slots
+        from the front, strongest first. An edge leads from the neighbor to the instrument.
     neighbor_weights
-        (T, N, K) their rolling correlation; 0 where there is none.
+        (T, N, K) in [-1, 1], with a sign; 0 where there is none.
+    relations
+        Name and number of slots (>= 1) of each edge relation, in the order in which they share K.
     feature_names
         The F features' names; empty where the producer does not name them.
     """
@@ -123,6 +137,7 @@ class GraphRun:
     close: Int64Array
     neighbors: Int32Array
     neighbor_weights: Float32Array
+    relations: tuple[tuple[str, int], ...] = ()
     feature_names: tuple[str, ...] = ()
 
 

@@ -72,7 +72,7 @@ TICK_SCHEMAS: Final = (
 SPECS: Final = {
     "instruments": TopicSpec(
         "md.instruments.v1", "instrument_id", "single", "compact", ("instrument",),
-        "What each instrument id means: symbol, venue, universe, sector, size unit.",
+        "What each instrument id means: symbol, venue, universe, sector, related instruments, size unit.",
     ),
     "ticks": TopicSpec(
         "md.ticks.v1", "shard of the instrument: instrument_id % partitions", "ticks", "delete",

@@ -51,7 +51,7 @@ def test_errors_have_one_root_and_each_is_a_builtin_too() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(golden.read_wire()))
-def test_messages_of_version_1_stay_readable(name: str) -> None:
+def test_stored_messages_stay_readable(name: str) -> None:
     stored = golden.read_wire()[name]
     envelope = Envelope.from_headers({key: text.encode() for key, text in stored["headers"].items()})
     decoded = DECODERS[envelope.schema](base64.b64decode(stored["value"]), envelope)

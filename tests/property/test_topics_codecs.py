@@ -54,7 +54,7 @@ def test_runs_survive_whatever_is_present(
     n_windows: int, n_instruments: int, presence: float, n_neighbors: int, seed: int
 ) -> None:
     graphs = make_graphs(n_windows, n_instruments, presence=presence, n_neighbors=n_neighbors, seed=seed)
-    assert_same(decode_graphs(encode_graphs(graphs), Envelope("graphs", 1, ARROW)), graphs)
+    assert_same(decode_graphs(encode_graphs(graphs), Envelope("graphs", 2, ARROW)), graphs)
     predictions = make_predictions(n_windows, n_instruments, presence=presence, seed=seed)
     decoded = decode_predictions(encode_predictions(predictions), Envelope("predictions", 1, ARROW))
     assert_same(decoded, predictions)

@@ -74,6 +74,7 @@ def make_graphs(
         "close": np.where(mask, rng.integers(1, 10**12, shape), UNDEF_PRICE),
         "neighbors": rng.integers(-1, n_instruments, (*shape, n_neighbors)).astype(np.int32),
         "neighbor_weights": rng.random((*shape, n_neighbors), dtype=np.float32),
+        "relations": tuple((f"relation {k}", 1) for k in range(n_neighbors)),
     }
     return GraphRun(**{**values, **changes})
 

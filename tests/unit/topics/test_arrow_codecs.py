@@ -36,6 +36,7 @@ CODECS: list[Codec] = [
     (make_graphs, encode_graphs, decode_graphs, "graphs"),
     (make_predictions, encode_predictions, decode_predictions, "predictions"),
 ]
+VERSIONS = {"windows": 1, "graphs": 2, "predictions": 1}
 every_codec = pytest.mark.parametrize(
     ("make", "encode", "decode", "schema"), CODECS, ids=[c[3] for c in CODECS]
 )
@@ -61,7 +62,7 @@ def test_a_run_comes_back_bit_for_bit(
     make: Any, encode: Any, decode: Any, schema: str, n_windows: int, n_instruments: int
 ) -> None:
     run = make(n_windows, n_instruments)
-    assert_same(decode(encode(run), Envelope(schema, 1, ARROW)), run)
+    assert_same(decode(encode(run), Envelope(schema, VERSIONS[schema], ARROW)), run)
 
 
 @every_codec
@@ -69,7 +70,7 @@ def test_another_writer_without_compression_is_read_too(
     make: Any, encode: Any, decode: Any, schema: str
 ) -> None:
     run = make()
-    assert_same(decode(rewrite(encode(run)), Envelope(schema, 1, ARROW)), run)
+    assert_same(decode(rewrite(encode(run)), Envelope(schema, VERSIONS[schema], ARROW)), run)
 
 
 @every_codec
@@ -78,7 +79,7 @@ def test_unknown_columns_and_metadata_are_ignored(make: Any, encode: Any, decode
     value = encode(run)
     n_rows = pa.ipc.open_stream(value).read_all().num_rows
     value = rewrite(value, metadata={"later": 1}, extra=pa.array(range(n_rows)))
-    assert_same(decode(value, Envelope(schema, 1, ARROW)), run)
+    assert_same(decode(value, Envelope(schema, VERSIONS[schema], ARROW)), run)
 
 
 @every_codec
@@ -87,18 +88,18 @@ def test_other_schemas_versions_and_content_are_refused(
 ) -> None:
     value = encode(make())
     with pytest.raises(UnknownVersion):
-        decode(value, Envelope(schema, 2, ARROW))
+        decode(value, Envelope(schema, VERSIONS[schema] + 1, ARROW))
     with pytest.raises(UnknownVersion):
         decode(value, Envelope("other", 1, ARROW))
     with pytest.raises(EnvelopeError):
-        decode(value, Envelope(schema, 1, JSON))
+        decode(value, Envelope(schema, VERSIONS[schema], JSON))
 
 
 @every_codec
 @pytest.mark.parametrize("value", [None, b"", b"ARROW1", b"\xff\xff\xff\xff\x00\x00\x00\x00", bytes(1000)])
 def test_what_is_no_stream_is_refused(make: Any, encode: Any, decode: Any, schema: str, value: bytes) -> None:
     with pytest.raises(SchemaError, match=r"empty|no valid Arrow IPC stream"):
-        decode(value, Envelope(schema, 1, ARROW))
+        decode(value, Envelope(schema, VERSIONS[schema], ARROW))
 
 
 @every_codec
@@ -106,13 +107,13 @@ def test_a_truncated_stream_is_refused(make: Any, encode: Any, decode: Any, sche
     value = encode(make())
     for length in range(8, len(value) - 8, 64):
         with pytest.raises(SchemaError):
-            decode(value[:length], Envelope(schema, 1, ARROW))
+            decode(value[:length], Envelope(schema, VERSIONS[schema], ARROW))
 
 
 @every_codec
 def test_streams_are_bounded(make: Any, encode: Any, decode: Any, schema: str) -> None:
     with pytest.raises(MessageTooLarge):
-        decode(bytes(MAX_MESSAGE_BYTES + 1), Envelope(schema, 1, ARROW))
+        decode(bytes(MAX_MESSAGE_BYTES + 1), Envelope(schema, VERSIONS[schema], ARROW))
 
 
 @every_codec
@@ -134,7 +135,15 @@ def test_polars_sees_scores_of_present_instruments_only() -> None:
 
 def test_graphs_without_neighbors_and_with_feature_names_survive() -> None:
     run = make_graphs(n_neighbors=0, n_features=2, feature_names=("a", "b"))
-    assert_same(decode_graphs(encode_graphs(run), Envelope("graphs", 1, ARROW)), run)
+    assert_same(decode_graphs(encode_graphs(run), Envelope("graphs", 2, ARROW)), run)
+
+
+def test_neighbors_of_version_1_are_of_the_correlation() -> None:
+    run = make_graphs(relations=(("correlation", 2),))
+    old = rewrite(encode_graphs(run), metadata={"relations": []})
+    assert_same(decode_graphs(old, Envelope("graphs", 1, ARROW)), run)
+    with pytest.raises(SchemaError, match="`relations` must share the 2 neighbors"):
+        decode_graphs(old, Envelope("graphs", 2, ARROW))
 
 
 def test_an_empty_run_of_windows_still_carries_its_frontier() -> None:
@@ -191,6 +200,7 @@ def test_windows_lie_on_the_grid_and_are_closed() -> None:
     [
         ("features", (0, 0, 0), np.nan, "`features` must be finite"),
         ("neighbor_weights", (0, 0, 0), np.inf, "`neighbor_weights` must be finite"),
+        ("neighbor_weights", (0, 0, 0), -1.5, r"`neighbor_weights` must be in -1\.\.1"),
         ("neighbors", (1, 2, 0), 4, r"`neighbors` must be in -1\.\.3"),
         ("neighbors", (1, 2, 0), -2, r"`neighbors` must be in -1\.\.3"),
         ("ts_close", 1, T0, "`ts_close` must be strictly ascending"),
@@ -220,6 +230,9 @@ def test_a_graph_has_a_close_exactly_where_an_instrument_is_present() -> None:
         ({"feature_names": ("a",)}, "`feature_names` has 1 names for 3"),
         ({"size_ns": 0}, "`size_ns` \\(=0\\) must be > 0"),
         ({"mask": np.ones((3, 4), np.int8)}, "`mask` must be bool"),
+        ({"relations": (("a", 2), ("a", 0))}, "`relations` must have names of their own, were a, a"),
+        ({"relations": (("a", 3),)}, r"`relations` must share the 2 neighbors .* have \[3\]"),
+        ({"relations": (("a", 2), ("b", 0))}, "in slots of at least 1"),
     ],
 )
 def test_graph_axes_must_agree(changes: dict[str, Any], message: str) -> None:
@@ -239,12 +252,16 @@ def test_graph_axes_must_agree(changes: dict[str, Any], message: str) -> None:
         ({"ts_close": [T0 + SIZE_NS]}, "rows"),
         ({"n_features": 2}, "features"),
         ({"n_neighbors": 3}, "neighbors"),
+        ({"relations": [["a", 1], ["b", 0]]}, "$.relations[1][1]"),
+        ({"relations": [["a", 1], ["", 1]]}, "$.relations[1][0]"),
+        ({"relations": [["a", 1], ["a", 1]]}, "relations"),
+        ({"relations": [["a", 1]]}, "relations"),
     ],
 )
 def test_hostile_graph_metadata_is_named(metadata: dict[str, Any], path: str) -> None:
     hostile = rewrite(encode_graphs(make_graphs()), metadata=metadata)
     with pytest.raises(SchemaError) as caught:
-        decode_graphs(hostile, Envelope("graphs", 1, ARROW))
+        decode_graphs(hostile, Envelope("graphs", 2, ARROW))
     assert caught.value.field_path == path
 
 
@@ -264,7 +281,7 @@ def test_hostile_graph_metadata_is_named(metadata: dict[str, Any], path: str) ->
 def test_hostile_graph_columns_are_named(columns: dict[str, Any], message: str) -> None:
     hostile = rewrite(encode_graphs(make_graphs()), **columns)
     with pytest.raises(SchemaError, match=message):
-        decode_graphs(hostile, Envelope("graphs", 1, ARROW))
+        decode_graphs(hostile, Envelope("graphs", 2, ARROW))
 
 
 @pytest.mark.parametrize(

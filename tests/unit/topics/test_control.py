@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import nan
 from typing import get_args
 
 import msgspec
@@ -20,6 +21,7 @@ from topics.control import (
     LatestPrediction,
     ModelAnnouncement,
     Outcome,
+    Related,
     control_envelope,
     decode_control,
     encode_control,
@@ -28,7 +30,10 @@ from topics.envelope import MAX_MESSAGE_BYTES, Envelope
 from topics.errors import MessageTooLarge, SchemaError, UnknownVersion
 
 EXAMPLES: list[ControlRecord] = [
-    Instrument(instrument_id=7, symbol="AAPL", universe="sp500", venue="XNAS", sector="Technology"),
+    Instrument(
+        instrument_id=7, symbol="AAPL", universe="sp500", venue="XNAS", sector="Technology",
+        related=(Related("supply", 9), Related("owns", 4, -0.25)),
+    ),
     EndOfReplay(ts_last=10, ticks=3, total_ticks=9, digest="sha256:" + "0" * 64),
     DeadLetter(cause="late", source_topic="t", partition=1, offset=5, n_records=2, payload=b"\x00\xff"),
     JobRequest(job_id="job-1", kind="distill", universe="sp500", teacher_id="0123456789abcdef", seed=3),
@@ -95,6 +100,26 @@ def test_unknown_schemas_and_versions_are_refused() -> None:
         (Instrument(instrument_id=0, symbol="A", universe="u"), "instrument_id"),
         (Instrument(instrument_id=1, symbol="", universe="u"), "symbol"),
         (Instrument(instrument_id=1, symbol="A", universe="u", size_unit="1e-8"), "size_unit"),
+        (
+            Instrument(instrument_id=1, symbol="A", universe="u", related=(Related("", 2),)),
+            "related[0].relation",
+        ),
+        (
+            Instrument(instrument_id=1, symbol="A", universe="u", related=(Related("lead", 2),)),
+            "related[0].relation",
+        ),
+        (
+            Instrument(instrument_id=1, symbol="A", universe="u", related=(Related("x", 0),)),
+            "related[0].instrument_id",
+        ),
+        (
+            Instrument(instrument_id=1, symbol="A", universe="u", related=(Related("x", 2, 1.5),)),
+            "related[0].weight",
+        ),
+        (
+            Instrument(instrument_id=1, symbol="A", universe="u", related=(Related("x", 2, nan),)),
+            "related[0].weight",
+        ),
         (EndOfReplay(ts_last=-1, ticks=0, total_ticks=0, digest=""), "ts_last"),
         (JobRequest(job_id="../etc", kind="distill", universe="u"), "job_id"),
         (JobRequest(job_id="a", kind="distill", universe="u", teacher_id="a b"), "teacher_id"),
