@@ -148,14 +148,23 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         Validations in an epoch, and how many without a better rank IC end the fit.
     chunk
         Windows per update, the length of truncated backpropagation through time.
+    optimizer
+        "adamw" or "lamb" (You et al. 2020), which wants a learning rate some ten times higher.
     learning_rate, weight_decay, gradient_norm
-        Of AdamW; gradients are clipped to this norm.
+        Of the optimizer; gradients are clipped to this norm.
     average
         Decay per update of the running average of weights that is validated and kept.
     target
         The label as a z-score, or as a Gaussian rank, across the instruments of a window.
-    pairwise, dispersion
-        Weights of the pairwise hinge and of the dispersion head's likelihood beside the squared error.
+    squared, pairwise, listwise, ic
+        Weights of the losses of the scores: squared error, pairwise hinge, softmax of labels against
+        softmax of scores, and 1 - IC.
+    listwise_temperature
+        Of both softmaxes.
+    likelihood
+        Weight of the Gaussian likelihood that fits the scores and the dispersion head together.
+    dispersion
+        Weight of the Gaussian likelihood that fits the dispersion head alone.
     """
 
     seed: int = 0
@@ -163,12 +172,18 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     checks: int = 4
     patience: int = 8
     chunk: int = 16
+    optimizer: Literal["adamw", "lamb"] = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     gradient_norm: float = 1.0
     average: float = 0.98
     target: TargetMode = "rank"
+    squared: float = 1.0
     pairwise: float = 0.0
+    listwise: float = 0.0
+    listwise_temperature: float = 1.0
+    ic: float = 0.0
+    likelihood: float = 0.0
     dispersion: float = 0.1
 
     def __post_init__(self) -> None:
@@ -184,10 +199,19 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
                 "weight_decay": (0.0, 10.0),
                 "gradient_norm": (1e-6, 1e6),
                 "average": (0.0, 0.99999),
+                "squared": (0.0, 1e3),
                 "pairwise": (0.0, 1e3),
+                "listwise": (0.0, 1e3),
+                "listwise_temperature": (1e-3, 1e3),
+                "ic": (0.0, 1e3),
+                "likelihood": (0.0, 1e3),
                 "dispersion": (0.0, 1e3),
             },
         )
+        if not self.squared + self.pairwise + self.listwise + self.ic + self.likelihood:
+            raise ConfigError(
+                "one of `squared`, `pairwise`, `listwise`, `ic` and `likelihood` must be above 0"
+            )
 
 
 class DistillConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

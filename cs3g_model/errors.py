@@ -5,6 +5,7 @@ ModelError
 ├── ShapeError             an array has the wrong shape or dtype       (ValueError)
 ├── EvaluationError        scores or prices that cannot be judged       (ValueError)
 ├── TrainingError          the data cannot be trained on, or a loss is not finite (RuntimeError)
+│   └── CheckpointError    a fit cannot go on from a checkpoint        (ValueError)
 ├── CompressionError       cannot be pruned or quantized as asked      (ValueError)
 │   └── BudgetError        no choice of bits fits the bytes allowed
 ├── StateError
@@ -24,6 +25,7 @@ __all__ = [
     "ArtifactNotFoundError",
     "ArtifactTamperedError",
     "BudgetError",
+    "CheckpointError",
     "CompressionError",
     "ConfigError",
     "EvaluationError",
@@ -77,6 +79,10 @@ class BudgetError(CompressionError):
     def __init__(self, message: str, *, smallest_bytes: int) -> None:
         super().__init__(message)
         self.smallest_bytes = smallest_bytes
+
+
+class CheckpointError(TrainingError, ValueError):
+    """A fit's checkpoint is unreadable, of another fit, or not what was written."""
 
 
 class StateError(ModelError):
