@@ -96,7 +96,7 @@ class RelationMixer(nn.Module):
         weight = soft_threshold(x.neighbor_weights[..., slots], self.threshold.abs())
         weight = torch.where((neighbors >= 0) & sent, weight, 0.0)  # (T, N, K)
         flat = index.reshape(T, N * K, 1).expand(-1, -1, v.shape[-1])
-        values = v.gather(1, flat).reshape(T, N, K, -1)
+        values = v.gather(1, flat).reshape(T, N, K, v.shape[-1])
         norm = functional.softplus(self.mass) + weight.abs().sum(-1, keepdim=True)
         return torch.einsum("tnk,tnkd->tnd", weight, values) / norm
 
