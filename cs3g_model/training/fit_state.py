@@ -34,6 +34,8 @@ class FitState:
         Of the training windows.
     device, ranks
         Where, and with whom.
+    updates
+        Of the fit; None for the settings' epochs.
 
     Attributes
     ----------
@@ -63,6 +65,7 @@ class FitState:
         n_instruments: int,
         device: torch.device,
         ranks: Ranks,
+        updates: int | None = None,
     ) -> None:
         self.device = device
         self.model = model.to(device)
@@ -74,13 +77,13 @@ class FitState:
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.block = block_of(n_chunks, ranks)
         self.steps = math.ceil(n_chunks / ranks.size)
-        self.total = settings.epochs * self.steps
+        self.total = settings.epochs * self.steps if updates is None else updates
         self.optimizer = _optimizer(self.parameters, settings)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             settings.learning_rate,
             total_steps=self.total,
-            pct_start=0.1,
+            pct_start=0.2 if self.total == 10 else 0.1,  # torch divides by zero where a rise is one step long
             final_div_factor=10.0,
         )
         fresh = moved_state(initial_tensors(model.state_shapes(), n_instruments), device)

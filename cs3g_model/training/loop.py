@@ -29,7 +29,7 @@ from cs3g_model.training.checkpoint import fingerprint, has_checkpoint, read_che
 from cs3g_model.training.fit_state import FitState
 from cs3g_model.training.label_losses import LabelObjective
 from cs3g_model.training.metrics_log import MetricsLog
-from cs3g_model.training.options import FitResult, OnProgress, Progress, RunOptions
+from cs3g_model.training.options import Extent, FitResult, OnProgress, Progress, RunOptions
 from cs3g_model.training.place import Windows, as_float32, deterministic
 from cs3g_model.training.validation import Model, valid_rank_ic
 
@@ -79,11 +79,13 @@ def fit(
     objective: Objective,
     progress: OnProgress | None = None,
     options: RunOptions | None = None,
+    *,
+    extent: Extent | None = None,
 ) -> FitResult:
     """Minimize an objective; the caller has seeded torch. The model is trained in place. See `train`."""
     options = options or RunOptions()
     with single_thread(), deterministic(options.place.device):
-        loop = _Loop(model, data, settings, objective, options)
+        loop = _Loop(model, data, settings, objective, options, extent or Extent())
         loop.resume()
         while not loop.is_over():
             loss = loop.update()
@@ -91,6 +93,8 @@ def fit(
                 progress(loop.progress(loss))
         if not loop.state.is_over:
             loop.state.is_over = True
+            if loop.extent.keeps_last:
+                loop.state.kept.take_last(loop.state.average)
             loop.save()
         kept = loop.state.kept
         return FitResult(kept.tensors, kept.losses, kept.valid, kept.best)
@@ -106,8 +110,10 @@ class _Loop:
         settings: TrainConfig,
         objective: Objective,
         options: RunOptions,
+        extent: Extent,
     ) -> None:
         self.data, self.settings, self.objective, self.options = data, settings, objective, options
+        self.extent = extent
         self.ranks, self.device = options.ranks, options.place.device
         self.identity = "" if options.checkpoint is None else self._identity(model)
         self.windows = Windows(snapshot_tensors(data.snapshots), self.device)
@@ -121,6 +127,7 @@ class _Loop:
             n_instruments=self.windows.n_instruments,
             device=self.device,
             ranks=self.ranks,
+            updates=extent.updates,
         )
         self.log = MetricsLog(None)
         self.began_s = self.saved_s = time.monotonic()
@@ -130,7 +137,8 @@ class _Loop:
         """Return whether every update is made, or patience has ended."""
         state = self.state
         waited = len(state.kept.valid) - 1 - state.kept.best
-        return state.is_over or state.done >= state.total or waited >= self.settings.patience
+        has_waited = waited >= self.settings.patience and not self.extent.keeps_last
+        return state.is_over or state.done >= state.total or has_waited
 
     def update(self) -> float:
         """Go one step; returns the loss, a mean over the ranks."""
@@ -179,8 +187,9 @@ class _Loop:
 
     def _report(self, loss: float, rate: float, epoch: int, step: int, *, saves: bool) -> None:
         kept = self.state.kept
-        checks = (step + 1) % kept.every == 0 or step + 1 == self.state.steps
-        has_valid = self.data.valid_stop > self.data.train_stop
+        ends = step + 1 == self.state.steps or self.state.done == self.state.total
+        checks = (step + 1) % kept.every == 0 or ends
+        has_valid = self.data.valid_stop > self.data.train_stop and not self.extent.keeps_last
         if checks:
             kept.check(self.state.average, self._validate if has_valid else None)
         if checks or self.state.done % self.options.metrics_every == 0:
@@ -218,7 +227,8 @@ class _Loop:
 
     def progress(self, loss: float) -> Progress:
         """Return where the fit stands."""
-        state, epochs = self.state, self.settings.epochs
+        state = self.state
+        epochs = math.ceil(state.total / state.steps)
         epoch, step = divmod(state.done - 1, state.steps)
         pace_s = (time.monotonic() - self.began_s) / (state.done - self.began_at)
         remaining_s = pace_s * (state.total - state.done)
@@ -234,6 +244,7 @@ class _Loop:
     def _identity(self, model: Model) -> str:
         place = self.options.place
         extra = [self.options.identity, str(self.ranks.size), place.device.type, str(place.bf16)]
+        extra.append(str(self.extent))
         return fingerprint(self.settings, self.data, model, extra)
 
     def save(self) -> None:

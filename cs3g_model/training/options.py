@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cs3g_model.training.place import CPU, Place
 from cs3g_model.training.ranks import ALONE, Ranks
 
-__all__ = ["FitResult", "OnProgress", "Progress", "RunOptions"]
+__all__ = ["Extent", "FitResult", "OnProgress", "Progress", "RunOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,23 @@ class RunOptions:
     metrics: Path | None = None
     metrics_every: int = 20
     identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How long a fit goes on and which weights it returns; a stage of several is cut short and goes on.
+
+    Attributes
+    ----------
+    updates
+        Updates to make (>= 1), also a part of an epoch; None makes `TrainConfig.epochs` whole epochs.
+    keeps_last
+        Return the last running average of the weights, unjudged, instead of the one that validates best: for
+        objectives in which the scores have no part.
+    """
+
+    updates: int | None = None
+    keeps_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

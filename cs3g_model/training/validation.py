@@ -96,7 +96,15 @@ class Kept:
         self.valid.append(-self.losses[-1] if validate is None else validate())
         if not self.tensors or self.valid[-1] > self.valid[self.best]:
             self.best = len(self.valid) - 1
-            self.tensors = {name: p.detach().cpu().numpy().copy() for name, p in model.state_dict().items()}
+            self._keep(model)
+
+    def take_last(self, model: Model) -> None:
+        """Keep a model whatever its value, as the last check's."""
+        self.best = len(self.valid) - 1
+        self._keep(model)
+
+    def _keep(self, model: Model) -> None:
+        self.tensors = {name: p.detach().cpu().numpy().copy() for name, p in model.state_dict().items()}
 
     def latest(self) -> float:
         """Return the last validation's value, NaN before the first."""

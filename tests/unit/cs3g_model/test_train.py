@@ -6,15 +6,18 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from cs3g_model.config import DistillConfig, StudentConfig, TeacherConfig, TrainConfig
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.distill import distill
 from cs3g_model.errors import TrainingError
 from cs3g_model.metrics import agreement, rank_ic
+from cs3g_model.student import Student
 from cs3g_model.student_runtime import StudentRuntime
 from cs3g_model.teacher_runtime import TeacherRuntime
-from cs3g_model.train import FitResult, Progress, train
+from cs3g_model.train import FitResult, LabelObjective, Progress, fit, train
+from cs3g_model.training.options import Extent
 from tests.unit.cs3g_model.factories import make_snapshots, planted_market
 
 TEACHER = TeacherConfig(width=8, layers=1, state_size=2, heads=1, rank=2, edges=4, dropout=0.0)
@@ -100,6 +103,26 @@ def test_progress_tells_where_the_fit_stands(market: LabeledSnapshots) -> None:
 def test_patience_ends_a_fit(market: LabeledSnapshots) -> None:
     result = train(STUDENT, market, TrainConfig(epochs=50, chunk=50, patience=2, learning_rate=1e-8))
     assert len(result.valid_rank_ics) <= 1 + 2 + result.best_check
+
+
+@pytest.mark.parametrize("updates", [1, 3, 10])
+def test_a_fit_may_end_inside_an_epoch_and_keep_what_it_has(market: LabeledSnapshots, updates: int) -> None:
+    settings = TrainConfig(chunk=20, learning_rate=1e-2, patience=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Student(STUDENT)
+    objective = LabelObjective(market.labels[:100], market.scored(0, 100), settings)
+    seen: list[Progress] = []
+    result = fit(
+        model, market, settings, objective, seen.append, extent=Extent(updates=updates, keeps_last=True)
+    )
+    assert len(seen) == updates
+    assert seen[-1].epochs == math.ceil(updates / 5)
+    assert result.best_check == len(result.losses) - 1
+    # The running average after so few updates is close to the model, and moved with it.
+    moved = np.abs(result.tensors["outward.weight"]).sum()
+    assert moved > 0
+    assert np.abs(result.tensors["outward.weight"] - model.outward.weight.detach().numpy()).sum() < moved
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit(market: LabeledSnapshots) -> None:
