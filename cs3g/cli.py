@@ -16,6 +16,7 @@ from cs3g.commands import (
     demo,
     distill,
     doctor,
+    evaluate,
     models,
     predictions,
     replay,
@@ -38,6 +39,7 @@ app.command("worker")(worker.worker)
 app.command("replay")(replay.replay)
 app.command("distill")(distill.distill)
 app.command("score")(score.score)
+app.command("evaluate", cls=evaluate.EvaluateCommand)(evaluate.evaluate)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.add_typer(predictions.app, name="predictions")

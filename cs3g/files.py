@@ -22,5 +22,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys, so that equal values are equal bytes."""
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = json_text(value)
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON with sorted keys and a line's end; a number that is not finite is refused."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"

@@ -14,7 +14,15 @@ from scipy.stats import rankdata
 
 from cs3g_model.errors import ShapeError
 
-__all__ = ["Interval", "agreement", "bootstrap_mean", "ic", "information_ratio", "rank_ic"]
+__all__ = [
+    "Interval",
+    "agreement",
+    "bootstrap_mean",
+    "ic",
+    "information_ratio",
+    "rank_ic",
+    "stationary_indices",
+]
 
 FloatArray = NDArray[np.float64]
 AnyFloats = NDArray[np.floating]
@@ -97,6 +105,19 @@ def bootstrap_mean(
     n = len(series)
     if not n:
         raise ShapeError("`series` must hold at least one finite value")
+    means = series[stationary_indices(n, block=block, draws=draws, seed=seed)].mean(axis=1)
+    tail = (1.0 - level) / 2.0
+    return Interval(
+        float(series.mean()), float(np.quantile(means, tail)), float(np.quantile(means, 1.0 - tail))
+    )
+
+
+def stationary_indices(n: int, *, block: float = 10.0, draws: int = 2000, seed: int = 0) -> NDArray[np.int64]:
+    """Draw the resamples of `bootstrap_mean`: (draws, n) positions in a series of n windows.
+
+    The generator's calls and their order are fixed: they decide the draws, and so every published limit to the
+    last digit. That is why this is not `arch.bootstrap.StationaryBootstrap`, which draws in another order.
+    """
     generator = np.random.default_rng(seed)
     index = np.empty((draws, n), np.int64)
     index[:, 0] = generator.integers(0, n, draws)
@@ -104,11 +125,7 @@ def bootstrap_mean(
     jump = generator.integers(0, n, (draws, n))
     for i in range(1, n):
         index[:, i] = np.where(fresh[:, i], jump[:, i], (index[:, i - 1] + 1) % n)
-    means = series[index].mean(axis=1)
-    tail = (1.0 - level) / 2.0
-    return Interval(
-        float(series.mean()), float(np.quantile(means, tail)), float(np.quantile(means, 1.0 - tail))
-    )
+    return index
 
 
 def _per_window(a: AnyFloats, b: AnyFloats, mask: Mask, *, ranked: bool) -> FloatArray:
