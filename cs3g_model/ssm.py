@@ -47,14 +47,22 @@ def selective_scan_ref(
 def selective_scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute `selective_scan_ref` with all but the recurrence itself done for the whole run at once."""
-    a, b = discretize_zoh(delta, A)  # (T, N, D, S)
-    b = b * B[:, :, None, :] * u[..., None]
+    """Compute `selective_scan_ref` with all but the recurrence itself done for the whole run at once.
+
+    Instruments lie last meanwhile, (T, S, D, N): every broadcast then runs along memory.
+    """
+    v, delta, B, C = (x.transpose(1, 2).contiguous() for x in (u, delta, B, C))  # (T, D, N), (T, S, N)
+    A = A.t()[:, :, None]  # (S, D, 1)
+    b = torch.expm1(delta[:, None] * A)
+    a = b + 1  # exp(delta A), without a second exponential
+    b = b * (B[:, :, None] * v[:, None] / A)
+    h = h.permute(2, 1, 0).contiguous()
     hs = []
     for a_t, b_t in zip(a.unbind(0), b.unbind(0), strict=True):
         h = torch.addcmul(b_t, a_t, h)
         hs.append(h)
-    return torch.einsum("tnds,tns->tnd", torch.stack(hs), C) + D * u, h
+    y = (torch.stack(hs) * C[:, :, None]).sum(1)
+    return y.transpose(1, 2) + D * u, h.permute(2, 1, 0)
 
 
 class SelectiveSSM(nn.Module):
