@@ -36,6 +36,9 @@ _RESULT_SETTINGS: Final = (
     "neighbors",
     "correlation_windows",
     "correlation_stride",
+    "lead_neighbors",
+    "lead_windows",
+    "lead_stride",
 )
 
 
@@ -70,6 +73,12 @@ class PipelineConfig(BaseSettings):
         Snapshots that the rolling correlation looks back on.
     correlation_stride
         Snapshots between two refreshes of the correlation.
+    lead_neighbors
+        Instruments kept for each whose return of the snapshot before tells its own.
+    lead_windows
+        Pairs of consecutive snapshots that the lead looks back on.
+    lead_stride
+        Snapshots between two refreshes of an instrument's leaders; instruments take turns by id.
     max_run_bytes
         Size at which a run of snapshots or predictions is cut into several messages.
     student_model_id, teacher_model_id
@@ -98,6 +107,9 @@ class PipelineConfig(BaseSettings):
     neighbors: Annotated[int, Field(ge=0, le=64)] = 8
     correlation_windows: Annotated[int, Field(ge=2, le=4096)] = 32
     correlation_stride: Annotated[int, Field(ge=1, le=65536)] = 8
+    lead_neighbors: Annotated[int, Field(ge=0, le=64)] = 8
+    lead_windows: Annotated[int, Field(ge=2, le=4096)] = 128
+    lead_stride: Annotated[int, Field(ge=1, le=65536)] = 8
     max_run_bytes: Annotated[int, Field(ge=1024, le=8 * 1024 * 1024)] = 512 * 1024
     student_model_id: Identifier | None = None
     teacher_model_id: Identifier | None = None
@@ -149,6 +161,9 @@ class PipelineConfig(BaseSettings):
             neighbors=self.neighbors,
             correlation_windows=self.correlation_windows,
             correlation_stride=self.correlation_stride,
+            lead_neighbors=self.lead_neighbors,
+            lead_windows=self.lead_windows,
+            lead_stride=self.lead_stride,
         )
 
     def config_hash(self) -> str:

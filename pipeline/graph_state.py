@@ -12,24 +12,23 @@ from pipeline.graph_config import GraphConfig
 from pipeline.state_bytes import decode_state, encode_state
 from topics.types import (
     UNDEF_PRICE,
-    BoolArray,
     Float32Array,
-    Float64Array,
     Int32Array,
     Int64Array,
     UInt32Array,
 )
 
 _KIND: Final = "graphs"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCALARS: Final = ("ts_close", "frontier_ns", "seq")
 _DTYPES: Final = {
     "instrument_ids": np.uint32,
     "last_close": np.int64,
-    "returns": np.float64,
-    "returns_valid": np.bool_,
-    "neighbors": np.int32,
-    "neighbor_weights": np.float32,
+    "returns": np.float32,
+    "correlated": np.int32,
+    "correlated_weights": np.float32,
+    "leading": np.int32,
+    "leading_weights": np.float32,
 }
 
 
@@ -50,10 +49,12 @@ class GraphState:
         (N,) ascending, every instrument seen so far.
     last_close
         (N,) in 1e-9.
-    returns, returns_valid
-        (W, N) ring of the last snapshots' returns in rows seq mod W, and whether there is one.
-    neighbors, neighbor_weights
-        (N, K) the last refresh's neighbors as indices into N, -1 for none.
+    returns
+        (W, N) ring of the last snapshots' returns in rows seq mod W, NaN where there is none.
+    correlated, correlated_weights
+        (N, K1) the last refresh's most correlated neighbors as indices into N, -1 for none.
+    leading, leading_weights
+        (N, K2) likewise, those that lead each instrument.
     """
 
     ts_close: int
@@ -61,25 +62,26 @@ class GraphState:
     seq: int
     instrument_ids: UInt32Array
     last_close: Int64Array
-    returns: Float64Array
-    returns_valid: BoolArray
-    neighbors: Int32Array
-    neighbor_weights: Float32Array
+    returns: Float32Array
+    correlated: Int32Array
+    correlated_weights: Float32Array
+    leading: Int32Array
+    leading_weights: Float32Array
 
     @classmethod
     def initial(cls, config: GraphConfig) -> Self:
         """Make the state before the first window."""
-        depth, width = config.correlation_windows, config.neighbors
         return cls(
             ts_close=0,
             frontier_ns=0,
             seq=0,
             instrument_ids=np.empty(0, np.uint32),
             last_close=np.empty(0, np.int64),
-            returns=np.zeros((depth, 0), np.float64),
-            returns_valid=np.zeros((depth, 0), np.bool_),
-            neighbors=np.zeros((0, width), np.int32),
-            neighbor_weights=np.zeros((0, width), np.float32),
+            returns=np.zeros((config.ring_depth, 0), np.float32),
+            correlated=np.zeros((0, config.neighbors), np.int32),
+            correlated_weights=np.zeros((0, config.neighbors), np.float32),
+            leading=np.zeros((0, config.lead_neighbors), np.int32),
+            leading_weights=np.zeros((0, config.lead_neighbors), np.float32),
         )
 
     def passed(self, frontier_ns: int) -> Self:
@@ -88,19 +90,12 @@ class GraphState:
 
     def grown(self, instrument_ids: UInt32Array) -> Self:
         """Return a copy for a superset of the instruments, ascending; all its arrays are new."""
-        place = np.searchsorted(instrument_ids, self.instrument_ids)
-        n, depth, width = len(instrument_ids), self.returns.shape[0], self.neighbors.shape[1]
+        place = np.searchsorted(instrument_ids, self.instrument_ids).astype(np.int32)
+        n = len(instrument_ids)
         last_close = np.full(n, UNDEF_PRICE, np.int64)
         last_close[place] = self.last_close
-        returns = np.zeros((depth, n), np.float64)
+        returns = np.full((len(self.returns), n), np.nan, np.float32)
         returns[:, place] = self.returns
-        returns_valid = np.zeros((depth, n), np.bool_)
-        returns_valid[:, place] = self.returns_valid
-        neighbors = np.full((n, width), -1, np.int32)
-        # -1 reads the appended entry, itself -1.
-        neighbors[place] = np.append(place, -1).astype(np.int32)[self.neighbors]
-        neighbor_weights = np.zeros((n, width), np.float32)
-        neighbor_weights[place] = self.neighbor_weights
         return type(self)(
             self.ts_close,
             self.frontier_ns,
@@ -108,9 +103,8 @@ class GraphState:
             instrument_ids,
             last_close,
             returns,
-            returns_valid,
-            neighbors,
-            neighbor_weights,
+            *_moved(self.correlated, self.correlated_weights, place, n),
+            *_moved(self.leading, self.leading_weights, place, n),
         )
 
     def to_bytes(self) -> bytes:
@@ -127,18 +121,19 @@ class GraphState:
         StateDecodeError
             The bytes are no such checkpoint.
         StateMismatchError
-            It was made with other correlation windows or neighbors.
+            It was made with other look-backs or numbers of neighbors.
         """
         fields, arrays = decode_state(data, _KIND, _VERSION)
         try:
             ts_close, frontier_ns, seq = (int(fields[name]) for name in _SCALARS)
             found = {name: arrays[name] for name in _DTYPES}
             n, depth = len(found["instrument_ids"]), len(found["returns"])
-            width = found["neighbors"].shape[-1]
+            widths = found["correlated"].shape[-1], found["leading"].shape[-1]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise StateDecodeError(f"a graphs checkpoint lacks a field: {error!r}") from error
-        shapes = {"returns": (depth, n), "returns_valid": (depth, n)}
-        shapes |= {"neighbors": (n, width), "neighbor_weights": (n, width)}
+        shapes = {"returns": (depth, n)}
+        for name, width in zip(("correlated", "leading"), widths, strict=True):
+            shapes |= {name: (n, width), f"{name}_weights": (n, width)}
         for name, array in found.items():
             expected_shape = shapes.get(name, (n,))
             if array.shape != expected_shape or array.dtype != _DTYPES[name]:
@@ -146,12 +141,24 @@ class GraphState:
                     f"a graphs checkpoint's `{name}` must be {np.dtype(_DTYPES[name])} {expected_shape},"
                     f" was {array.dtype} {array.shape}"
                 )
-        expected = config.correlation_windows, config.neighbors
-        if (depth, width) != expected:
+        expected = config.ring_depth, config.neighbors, config.lead_neighbors
+        actual = depth, *widths
+        if actual != expected:
             raise StateMismatchError(
-                f"the checkpoint has (correlation_windows, neighbors) = {(depth, width)},"
+                f"the checkpoint has (returns, neighbors, lead_neighbors) = {actual},"
                 f" the configuration {expected}: start under another run id",
                 expected=expected,
-                actual=(depth, width),
+                actual=actual,
             )
         return cls(ts_close, frontier_ns, seq, **found)
+
+
+def _moved(
+    neighbors: Int32Array, weights: Float32Array, place: Int32Array, n: int
+) -> tuple[Int32Array, Float32Array]:
+    # Instruments go to `place` among n; -1 reads the appended entry, itself -1.
+    width = neighbors.shape[1]
+    new, new_weights = np.full((n, width), -1, np.int32), np.zeros((n, width), np.float32)
+    new[place] = np.append(place, np.int32(-1))[neighbors]
+    new_weights[place] = weights
+    return new, new_weights

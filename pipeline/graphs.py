@@ -1,4 +1,4 @@
-"""Closed windows to graph snapshots: features, mask, closes and correlated neighbors at every ts_close.
+"""Closed windows to graph snapshots: features, mask, closes and neighbors at every ts_close.
 
 Runs of hundreds of windows are handled by arrays and kernels that fold, so where a run is cut or a worker
 restarted changes no bit for any instrument: a run that ends later may only hold more rows, of instruments
@@ -23,10 +23,12 @@ from cs3g_model.features import (
     raw_features,
 )
 from cs3g_model.snapshots import Snapshots
-from pipeline.correlation import roll_neighbors
 from pipeline.errors import UnknownInstrumentError, WindowRunError
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graph_state import GraphState
+from pipeline.lead_lag import leader_workspace
+from pipeline.neighbor_slots import place_every_window
+from pipeline.rolling_relations import roll_relations
 from topics.runs import GraphRun
 from topics.types import UNDEF_PRICE, RecordArray, UInt32Array
 
@@ -47,7 +49,7 @@ def build_graphs(
     state
         Of the windows before.
     directory
-        Names and sectors.
+        Names, sectors and announced relations.
     config
         What determines a snapshot.
 
@@ -69,27 +71,38 @@ def build_graphs(
     symbols = _symbols(instrument_ids, directory)
     new = state.grown(instrument_ids)
     columns = _columns(rows, instrument_ids)
-    mask, width = columns.mask, config.neighbors
+    mask = columns.mask
     previous = last_close_before(columns.close, mask, new.last_close)
     try:
         raw = raw_features(columns, previous, config.size_ns)
     except FeatureError as error:
         raise WindowRunError(f"rows of closed windows: {error}") from error
-    neighbors = np.empty((*mask.shape, width), np.int32)
-    weights = np.empty((*mask.shape, width), np.float32)
-    roll_neighbors(
+    relations = config.relations(directory)
+    shape = (*mask.shape, sum(width for _, width in relations))
+    neighbors, weights = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    roll_relations(
         np.ascontiguousarray(raw[..., FEATURE_NAMES.index("return_close")]),
         mask & (previous != UNDEF_PRICE),
         mask,
+        instrument_ids,
         state.seq,
-        config.correlation_stride,
         new.returns,
-        new.returns_valid,
-        new.neighbors,
-        new.neighbor_weights,
+        config.correlation_windows,
+        config.correlation_stride,
+        new.correlated,
+        new.correlated_weights,
+        config.lead_windows,
+        config.lead_stride,
+        leader_workspace(config.lead_windows, len(instrument_ids)),
+        new.leading,
+        new.leading_weights,
         neighbors,
         weights,
     )
+    first = config.neighbors + config.lead_neighbors
+    for _, edges in sorted(directory.edges.items()):
+        place_every_window(*edges.positions(instrument_ids), mask, first, neighbors, weights)
+        first += edges.width
     run = GraphRun(
         universe=config.universe,
         seq=state.seq,
@@ -103,6 +116,7 @@ def build_graphs(
         close=np.where(mask, columns.close, UNDEF_PRICE),
         neighbors=neighbors,
         neighbor_weights=weights,
+        relations=relations,
         feature_names=FEATURE_NAMES,
     )
     return run, replace(

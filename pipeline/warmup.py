@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cs3g_model.protocol import StreamingModel
+from pipeline.announced_relations import Edges
 from pipeline.config import PipelineConfig
 from pipeline.graph_config import InstrumentDirectory
 from pipeline.offline import score_runs, snapshots_from_ticks
@@ -23,7 +24,8 @@ N_WINDOWS = 3
 
 def warm_up(config: PipelineConfig, model: StreamingModel) -> list[PredictionRun]:
     """Run a few trades, quotes and bars through windows, graphs and a model; return what it predicted."""
-    directory = InstrumentDirectory(symbols={1: "#1", 2: "#2"}, sectors={1: 0})
+    edges = {"related": Edges.from_lists({1: [(2, 1.0)]})}
+    directory = InstrumentDirectory(symbols={1: "#1", 2: "#2"}, sectors={1: 0}, edges=edges)
     predictions: list[PredictionRun] = []
     for ticks in _ticks(config.window_size_ns):
         graphs = snapshots_from_ticks([(0, ticks)], directory, config.graph, partitions=1)

@@ -1,4 +1,4 @@
-"""Names and sectors of the universe, read from the instruments topic when an unknown instrument ticks."""
+"""Names, sectors and relations of the universe, read from the instruments topic when an unknown instrument ticks."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cs3g_model.features import FEATURE_NAMES
+from pipeline.announced_relations import Edges
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.offline import (
     join_graph_runs,
@@ -21,7 +22,7 @@ from pipeline.offline import (
 )
 from tests.unit.pipeline.models import ExponentialMean
 from topics import tick_builders
-from topics.runs import WINDOW_ROW_DTYPE, TickRun
+from topics.runs import WINDOW_ROW_DTYPE, GraphRun, TickRun
 
 FOLDER = Path(__file__).parent
 WINDOWS_FILE = FOLDER / "pipeline_windows.csv"
@@ -30,8 +31,18 @@ SNAPSHOTS_FILE = FOLDER / "pipeline_snapshots.csv"
 _SECOND = 1_000_000_000
 _START = 1_700_000_000 * _SECOND
 _PARTITIONS = 2
-_CONFIG = GraphConfig("golden", 10 * _SECOND, neighbors=2, correlation_windows=6, correlation_stride=2)
-_DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 6)}, {1: 0, 2: 0, 3: 1})
+_CONFIG = GraphConfig(
+    "golden",
+    10 * _SECOND,
+    neighbors=2,
+    correlation_windows=6,
+    correlation_stride=2,
+    lead_neighbors=2,
+    lead_windows=6,
+    lead_stride=2,
+)
+_EDGES = {"supply": Edges.from_lists({1: [(4, 0.5), (2, -0.25)], 2: [(1, -0.25)], 4: [(1, 0.5)]})}
+_DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 6)}, {1: 0, 2: 0, 3: 1}, _EDGES)
 
 
 def ticks() -> TickRun:
@@ -74,27 +85,36 @@ def window_lines() -> Iterator[str]:
 
 
 def snapshot_lines() -> Iterator[str]:
-    yield ",".join(("ts_close", "symbol", *FEATURE_NAMES, "neighbors", "weights", "score", "rank", "warmup"))
     run = join_graph_runs(
         snapshots_from_ticks(
             partition_ticks(ticks(), _PARTITIONS), _DIRECTORY, _CONFIG, partitions=_PARTITIONS
         )
     )
     (scored,) = score_runs(ExponentialMean(), [run])
+    names = [name for name, _ in run.relations]
+    yield ",".join(("ts_close", "symbol", *FEATURE_NAMES, *names, "score", "rank", "warmup"))
     for t, n in np.argwhere(run.mask):
-        near = [k for k in run.neighbors[t, n] if k >= 0]
         yield ",".join(
             (
                 str(run.ts_close[t]),
                 run.symbols[n],
                 *(str(value) for value in run.features[t, n]),
-                " ".join(run.symbols[k] for k in near),
-                " ".join(str(value) for value in run.neighbor_weights[t, n, : len(near)]),
+                *_edges(run, int(t), int(n)),
                 str(scored.scores[t, n]),
                 str(scored.ranks[t, n]),
                 str(scored.warmup[t]),
             )
         )
+
+
+def _edges(run: GraphRun, t: int, n: int) -> Iterator[str]:
+    """One text a relation: symbols and weights of its neighbors."""
+    first = 0
+    for _, width in run.relations:
+        slots = range(first, first + width)
+        pairs = [(run.neighbors[t, n, k], run.neighbor_weights[t, n, k]) for k in slots]
+        yield " ".join(f"{run.symbols[j]}:{weight}" for j, weight in pairs if j >= 0)
+        first += width
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.announced_relations import Edges
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graph_state import GraphState
 from pipeline.graphs import build_graphs
@@ -18,8 +19,18 @@ from tests.unit.pipeline.ticks import SECOND, SIZE, START, tick_runs
 from topics.runs import GraphRun, PredictionRun, TickRun
 from topics.types import RecordArray
 
-CONFIG = GraphConfig("u", SIZE, neighbors=2, correlation_windows=4, correlation_stride=3)
-DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 20)}, {1: 0, 2: 1, 3: 0})
+CONFIG = GraphConfig(
+    "u",
+    SIZE,
+    neighbors=2,
+    correlation_windows=4,
+    correlation_stride=3,
+    lead_neighbors=2,
+    lead_windows=5,
+    lead_stride=2,
+)
+EDGES = {"supply": Edges.from_lists({1: [(3, 1.0), (2, -0.5)], 2: [(1, -0.5)], 3: [(1, 1.0)]})}
+DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 20)}, {1: 0, 2: 1, 3: 0}, EDGES)
 MODEL = ExponentialMean()
 TICKS = tick_runs(max_ticks=60, seconds=200, instruments=6, odd=False)
 
@@ -65,7 +76,8 @@ def snapshot_bytes(run: GraphRun) -> dict[str, Any]:
         "instrument_ids",
         "sector",
     )
-    return {name: getattr(run, name).tobytes() for name in names} | {"seq": run.seq, "symbols": run.symbols}
+    rest = {"seq": run.seq, "symbols": run.symbols, "relations": run.relations}
+    return {name: getattr(run, name).tobytes() for name in names} | rest
 
 
 def prediction_rows(runs: list[PredictionRun]) -> list[tuple[Any, ...]]:
@@ -158,4 +170,6 @@ def test_snapshots_keep_their_shape(run: TickRun) -> None:
     assert not graph.neighbor_weights[graph.neighbors < 0].any()
     strength = np.abs(graph.neighbor_weights)
     assert (strength <= 1).all()
-    assert (np.diff(strength, axis=-1) <= 0).all()
+    assert graph.relations == (("correlation", 2), ("lead", 2), ("supply", 2))
+    for start in (0, 2, 4):
+        assert (np.diff(strength[..., start : start + 2], axis=-1) <= 0).all()

@@ -10,7 +10,16 @@ from tests.unit.pipeline.ticks import SECOND, SIZE, START
 from topics import tick_builders
 from topics.runs import GraphRun, TickRun
 
-CONFIG = GraphConfig("u", SIZE, neighbors=2, correlation_windows=4, correlation_stride=3)
+CONFIG = GraphConfig(
+    "u",
+    SIZE,
+    neighbors=2,
+    correlation_windows=4,
+    correlation_stride=3,
+    lead_neighbors=3,
+    lead_windows=8,
+    lead_stride=2,
+)
 DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 50)}, {1: 0, 2: 1})
 
 

@@ -19,6 +19,7 @@ def test_defaults_load() -> None:
     config = load_config()
     assert (config.window_size_ns, config.tick_partitions, config.neighbors) == (10**9, 4, 8)
     assert (config.correlation_windows, config.correlation_stride) == (32, 8)
+    assert (config.lead_neighbors, config.lead_windows, config.lead_stride) == (8, 128, 8)
     assert config.max_run_bytes == 512 * 1024
 
 
@@ -38,6 +39,8 @@ def test_the_environment_is_read_and_arguments_override_it(monkeypatch: pytest.M
         ({"allowed_lateness_ns": -1}, r"`allowed_lateness_ns` \(=-1\): .*greater than or equal to 0"),
         ({"tick_partitions": 0}, r"`tick_partitions` \(=0\)"),
         ({"correlation_windows": 1}, r"`correlation_windows` \(=1\)"),
+        ({"lead_windows": 1}, r"`lead_windows` \(=1\)"),
+        ({"lead_stride": 0}, r"`lead_stride` \(=0\)"),
         ({"bootstrap_servers": "nowhere"}, r"`bootstrap_servers` \(='nowhere'\)"),
         ({"universe": "../up"}, "`universe`"),
         ({"mode": "paper"}, r"`mode` \(='paper'\)"),
@@ -86,11 +89,19 @@ def test_the_hash_covers_what_changes_results_and_nothing_else() -> None:
         "neighbors": 4,
         "correlation_windows": 16,
         "correlation_stride": 4,
+        "lead_neighbors": 4,
+        "lead_windows": 64,
+        "lead_stride": 4,
     }.items():
         assert load_config(**{setting: value}).config_hash() != base, setting
 
 
 def test_topics_and_graph_settings_follow() -> None:
-    config = load_config(mode="replay", topic_prefix="replay.a1.", universe="us", window_size_ns="5s")
+    config = load_config(
+        mode="replay", topic_prefix="replay.a1.", universe="us", window_size_ns="5s", lead_neighbors=3,
+        lead_windows=40, lead_stride=2,
+    )  # fmt: skip
+    graph = config.graph
+    assert (graph.lead_neighbors, graph.lead_windows, graph.lead_stride, graph.ring_depth) == (3, 40, 2, 41)
     assert config.topics.ticks == "replay.a1.md.ticks.v1"
     assert (config.graph.universe, config.graph.size_ns, config.graph.neighbors) == ("us", 5 * 10**9, 8)

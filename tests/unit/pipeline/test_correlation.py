@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.correlation import correlate, roll_neighbors
+from pipeline.correlation import correlate
 
 
 def neighbors_of(
@@ -12,7 +12,7 @@ def neighbors_of(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     n = ring.shape[1]
     neighbors, weights = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    correlate(np.where(valid, ring, 0.0), valid, neighbors, weights)
+    correlate(np.where(valid, ring, 0.0), valid.astype(np.float64), neighbors, weights)
     return neighbors, weights
 
 
@@ -62,24 +62,3 @@ def test_half_of_the_windows_must_be_common() -> None:
     assert neighbors_of(ring, valid, 1)[0].tolist() == [[1], [0]]
     valid[4, 0] = False
     assert neighbors_of(ring, valid, 1)[0].tolist() == [[-1], [-1]]
-
-
-def test_neighbors_change_at_multiples_of_the_stride_only_and_are_present() -> None:
-    rng = np.random.default_rng(1)
-    windows, n, k, stride, depth = 20, 5, 2, 4, 6
-    returns, mask = rng.normal(size=(windows, n)), rng.random((windows, n)) < 0.9
-    ring, ring_valid = np.zeros((depth, n)), np.zeros((depth, n), np.bool_)
-    current, current_weights = np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32)
-    out, weights = np.empty((windows, n, k), np.int32), np.empty((windows, n, k), np.float32)
-    roll_neighbors(returns, mask, mask, 3, stride, ring, ring_valid, current, current_weights, out, weights)
-    for t in range(windows):
-        refreshed = t - (3 + t) % stride  # the last window whose seq was a multiple of the stride
-        for i in range(n):
-            expected: list[int] = []
-            if refreshed >= 0 and mask[t, i]:
-                history = slice(max(0, refreshed - depth + 1), refreshed + 1)
-                padded = np.zeros((depth, n)), np.zeros((depth, n), np.bool_)
-                padded[0][: refreshed + 1] = returns[history]
-                padded[1][: refreshed + 1] = mask[history]
-                expected = [j for j, _ in reference(*padded, k, i) if mask[t, j]]
-            assert out[t, i].tolist() == expected + [-1] * (k - len(expected))
