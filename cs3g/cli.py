@@ -17,10 +17,12 @@ from cs3g.commands import (
     distill,
     doctor,
     evaluate,
+    generate,
     models,
     predictions,
     replay,
     score,
+    study,
     topics,
     train,
     worker,
@@ -36,9 +38,11 @@ app = typer.Typer(
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
+app.command("generate")(generate.generate)
 app.command("replay")(replay.replay)
 app.command("distill")(distill.distill)
 app.command("score")(score.score)
+app.command("study")(study.study)
 app.command("evaluate", cls=evaluate.EvaluateCommand)(evaluate.evaluate)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
@@ -73,7 +77,8 @@ def _report(message: str) -> None:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether an error belongs to one of the packages' trees, or names a file that cannot be read or written."""
+    """Whether an error belongs to the command's or a package's tree, or names a file that cannot be read or written."""
+    from cs3g.errors import CommandError
     from cs3g_model.errors import ModelError
     from pipeline.errors import PipelineError
     from replay.errors import ReplayError
@@ -81,4 +86,4 @@ def _is_expected(error: Exception) -> bool:
 
     if isinstance(error, OSError) and error.filename is not None:
         return True
-    return isinstance(error, (ModelError, PipelineError, ReplayError, TopicError))
+    return isinstance(error, (CommandError, ModelError, PipelineError, ReplayError, TopicError))

@@ -1,0 +1,1 @@
+"""A panel from raw file to report: models, controls and compression, fitted, scored and compared."""
