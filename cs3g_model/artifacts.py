@@ -3,14 +3,19 @@
 The manifest holds the SHA-256 of the weights; the model id is the first 16 hexadecimal digits of the
 SHA-256 of the manifest without the id. So neither file can change without the id changing, and loading
 checks both before a tensor is read.
+
+Weights in float32 are named tensors of the safetensors file. Quantized ones are one run of bytes in it, named
+"w", and the manifest says what they hold: see `cs3g_model.compression.packing`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as _load
 from safetensors.numpy import save as _save
 
+from cs3g_model.compression.packing import Quantization, Stored, pack, unpack, values_of
 from cs3g_model.config import StudentConfig, TeacherConfig
 from cs3g_model.errors import (
     ArtifactError,
@@ -40,12 +46,15 @@ __all__ = [
     "list_artifacts",
     "load_artifact",
     "load_runtime",
+    "packed_file_bytes",
     "resolve_artifact",
     "runtime_of",
     "save_artifact",
 ]
 
-ARTIFACT_VERSION: Final = 1
+ARTIFACT_VERSION: Final = 2
+"""2 knows quantized weights; 1 is read as well."""
+
 MANIFEST_NAME: Final = "manifest.json"
 WEIGHTS_NAME: Final = "model.safetensors"
 SHIPPED: Final = Path(__file__).parent / "shipped"
@@ -53,6 +62,8 @@ SHIPPED: Final = Path(__file__).parent / "shipped"
 
 _MAX_MANIFEST_BYTES: Final = 1 << 20
 _MAX_WEIGHTS_BYTES: Final = 1 << 30
+_QUANTIZED_SINCE: Final = 2
+_PACKED_NAME: Final = "w"
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -71,9 +82,9 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     feature_schema_version, feature_names
         The features that the model reads, in order.
     weights_sha256, weights_bytes, parameters
-        Of `model.safetensors`.
+        Of `model.safetensors`; numbers that take no bytes are no parameters.
     parent_id
-        The teacher that a student was distilled from.
+        The teacher that a student was distilled from, or the student that it was compressed from.
     data_sha256
         File name to SHA-256 of the training data.
     splits
@@ -84,6 +95,8 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         The fields of the training configuration.
     metrics
         Name to value, confidence limits included.
+    quantization
+        How the weights are stored; None for float32.
     model_id
         The hash of all of the above.
     """
@@ -103,30 +116,67 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     command: str = ""
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
+    quantization: Quantization | None = None
     model_id: str = ""
 
     def computed_id(self) -> str:
         """Return the id that the other fields hash to."""
-        payload = msgspec.json.encode(msgspec.structs.replace(self, model_id=""), order="sorted")
-        return hashlib.sha256(payload).hexdigest()[:16]
+        fields = msgspec.to_builtins(msgspec.structs.replace(self, model_id=""))
+        if self.artifact_version < _QUANTIZED_SINCE and self.quantization is None:
+            del fields["quantization"]
+        return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16]
 
     def model_config(self) -> TeacherConfig | StudentConfig:
-        """Return `config` as the validated struct of the role."""
+        """Return `config` as the validated struct of the role.
+
+        Raises
+        ------
+        ArtifactFormatError
+            If the model reads its relations as only the first release did.
+        """
+        if isinstance(self.config.get("relations"), bool):
+            raise ArtifactFormatError(
+                f"model {self.model_id!r} is of cs3g 0.1.0, whose relations this release does not compute: "
+                "train or distill it again"
+            )
         if self.role == "teacher":
             return msgspec.convert(self.config, TeacherConfig)
         return msgspec.convert(self.config, StudentConfig)
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """A loaded and verified artifact."""
+    """A loaded and verified artifact.
+
+    Attributes
+    ----------
+    manifest
+        What it is.
+    tensors
+        Named float32 parameters.
+    path
+        Its folder.
+    stored
+        The tensors as they are stored, if they are quantized.
+    """
 
     manifest: Manifest
     tensors: Arrays
     path: Path
+    stored: dict[str, Stored] = {}
+
+
+def packed_file_bytes(n: int) -> int:
+    """Return the size of a weights file that holds `n` packed bytes."""
+    return len(_save({_PACKED_NAME: np.zeros(n, np.uint8)}))
 
 
 def save_artifact(
-    folder: Path, config: TeacherConfig | StudentConfig, tensors: Arrays, **provenance: Any
+    folder: Path,
+    config: TeacherConfig | StudentConfig,
+    tensors: Mapping[str, Stored],
+    *,
+    quantization: Quantization | None = None,
+    **provenance: Any,
 ) -> Path:
     """Write an artifact as the sub-folder of `folder` that is named by its id.
 
@@ -137,17 +187,26 @@ def save_artifact(
     config
         Decides the role.
     tensors
-        Named float32 parameters.
+        Named parameters; float32 without `quantization`.
+    quantization
+        Packs the tensors as they are; its list of what the bytes hold is filled in.
     **provenance
-        The optional fields of `Manifest`.
+        The other optional fields of `Manifest`.
 
     Returns
     -------
     Path
         The artifact's folder. It appears whole or not at all; the same model twice is the same folder.
     """
-    arrays = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in sorted(tensors.items())}
-    weights = bytes(_save(arrays, metadata={"format": "cs3g"}))
+    if quantization is None:
+        arrays = {name: np.ascontiguousarray(values_of(t), np.float32) for name, t in sorted(tensors.items())}
+        weights = bytes(_save(arrays, metadata={"format": "cs3g"}))
+        parameters = sum(array.size for array in arrays.values())
+    else:
+        data, index = pack(tensors)
+        weights = bytes(_save({_PACKED_NAME: np.frombuffer(data, np.uint8)}))
+        parameters = sum(math.prod(entry.shape) for entry in index if entry.bits)
+        quantization = msgspec.structs.replace(quantization, tensors=index)
     manifest = Manifest(
         artifact_version=ARTIFACT_VERSION,
         role="teacher" if isinstance(config, TeacherConfig) else "student",
@@ -156,7 +215,8 @@ def save_artifact(
         feature_names=list(FEATURE_NAMES),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         weights_bytes=len(weights),
-        parameters=sum(array.size for array in arrays.values()),
+        parameters=parameters,
+        quantization=quantization,
         **provenance,
     )
     manifest = msgspec.structs.replace(manifest, model_id=manifest.computed_id())
@@ -202,7 +262,13 @@ def load_artifact(path: Path) -> Artifact:
         tensors = _load(weights)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ArtifactFormatError(f"{path / WEIGHTS_NAME} is not a safetensors file: {error}") from error
-    return Artifact(manifest, tensors, path)
+    if manifest.quantization is None:
+        return Artifact(manifest, tensors, path)
+    packed = tensors.get(_PACKED_NAME)
+    if len(tensors) != 1 or packed is None or packed.dtype != np.uint8:
+        raise ArtifactFormatError(f"{path / WEIGHTS_NAME} must hold one tensor {_PACKED_NAME!r} of bytes")
+    stored = unpack(packed.tobytes(), manifest.quantization.tensors)
+    return Artifact(manifest, {name: values_of(t) for name, t in stored.items()}, path, stored)
 
 
 def runtime_of(artifact: Artifact) -> StreamingModel:
@@ -289,9 +355,9 @@ def _read_manifest(path: Path) -> Manifest:
     data = _read(source, _MAX_MANIFEST_BYTES)
     try:
         version = msgspec.json.decode(data, type=dict[str, Any]).get("artifact_version")
-        if version != ARTIFACT_VERSION:
+        if version not in range(1, ARTIFACT_VERSION + 1):
             raise ArtifactFormatError(
-                f"{source}: `artifact_version` (={version!r}) must be {ARTIFACT_VERSION}: update cs3g"
+                f"{source}: `artifact_version` (={version!r}) must be 1 to {ARTIFACT_VERSION}: update cs3g"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
         manifest.model_config()

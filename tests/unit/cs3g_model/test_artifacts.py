@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,15 +21,20 @@ from cs3g_model.artifacts import (
     list_artifacts,
     load_artifact,
     load_runtime,
+    packed_file_bytes,
     resolve_artifact,
     save_artifact,
 )
+from cs3g_model.compression.layout import canonical
+from cs3g_model.compression.packing import Quantization, packed_bytes, values_of
+from cs3g_model.compression.quantized import store
 from cs3g_model.errors import (
     ArtifactError,
     ArtifactFormatError,
     ArtifactNotFoundError,
     ArtifactTamperedError,
 )
+from cs3g_model.student_runtime import StudentRuntime
 from tests.unit.cs3g_model.factories import (
     SMALL_STUDENT,
     SMALL_TEACHER,
@@ -92,7 +98,9 @@ def test_a_changed_manifest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"artifact_version": 2}, "update cs3g"),
+        ({"artifact_version": 3}, "update cs3g"),
+        ({"artifact_version": "2"}, "update cs3g"),
+        ({"config": {"relations": True}}, r"0\.1\.0"),
         ({"feature_schema_version": 99}, "feature_schema_version"),
         ({"feature_names": ["close"]}, "other features"),
         ({"config": {"width": 0}}, "width"),
@@ -119,8 +127,6 @@ def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: str)
 
 
 def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
-    import hashlib
-
     path = save_student(tmp_path)
     (path / WEIGHTS_NAME).write_bytes(b"\x80\x04pickle")
     rewrite_manifest(path, weights_sha256=hashlib.sha256(b"\x80\x04pickle").hexdigest())
@@ -162,6 +168,82 @@ def test_names_are_found(tmp_path: Path) -> None:
 def test_unknown_names_are_refused(tmp_path: Path, name: str | Path) -> None:
     with pytest.raises(ArtifactNotFoundError):
         resolve_artifact(name, tmp_path)
+
+
+def save_quantized(folder: Path, **changes: int) -> Path:
+    bits = {"inward": 4, "delta": 8, "state": 3, "mixer": 2, "hidden": 5, "outward": 8, "rest": 16} | changes
+    tensors = canonical(SMALL_STUDENT, tensors_of(student_module()))
+    quantization = Quantization(groups=bits)
+    return save_artifact(folder, SMALL_STUDENT, store(tensors, bits), quantization=quantization)
+
+
+def test_a_quantized_model_is_small_and_scores_as_its_rounded_weights(tmp_path: Path) -> None:
+    artifact = load_artifact(save_quantized(tmp_path))
+    manifest = artifact.manifest
+    assert manifest.artifact_version == 2
+    assert manifest.quantization is not None
+    assert manifest.quantization.groups["mixer"] == 2
+    size = (artifact.path / WEIGHTS_NAME).stat().st_size
+    assert size == manifest.weights_bytes
+    packed = sum(
+        packed_bytes(tuple(e.shape), e.bits, rows=e.rows, symmetric=e.symmetric)
+        for e in manifest.quantization.tensors
+    )
+    assert packed_file_bytes(packed) == size < packed + 100
+    tensors = canonical(SMALL_STUDENT, tensors_of(student_module()))
+    # The folded matrix and its gain take no bytes.
+    assert manifest.parameters == sum(a.size for a in tensors.values()) - 6 * 12 - 6
+    rounded = store(tensors, manifest.quantization.groups)
+    for name, array in artifact.tensors.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, values_of(rounded[name]))
+        np.testing.assert_array_equal(array, values_of(artifact.stored[name]))
+    runtime, direct = load_runtime(artifact.path), StudentRuntime(SMALL_STUDENT, artifact.tensors, "id")
+    scores, _ = runtime.step_many(make_snapshots(), runtime.initial_state(15))
+    expected, _ = direct.step_many(make_snapshots(), direct.initial_state(15))
+    np.testing.assert_array_equal(scores, expected)
+    assert save_quantized(tmp_path) == artifact.path
+    assert save_quantized(tmp_path, hidden=6) != artifact.path
+
+
+def test_a_changed_code_or_index_is_refused(tmp_path: Path) -> None:
+    path = save_quantized(tmp_path)
+    data = (path / WEIGHTS_NAME).read_bytes()
+    (path / WEIGHTS_NAME).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ArtifactTamperedError, match="sha256"):
+        load_artifact(path)
+    (path / WEIGHTS_NAME).write_bytes(data)
+    quantization = json.loads((path / MANIFEST_NAME).read_text())["quantization"]
+    rewrite_manifest(path, quantization=quantization | {"tensors": quantization["tensors"][1:]})
+    with pytest.raises(ArtifactFormatError, match="index describes"):
+        load_artifact(path)
+    rewrite_manifest(path, quantization=None)
+    with pytest.raises(ArtifactFormatError, match="lack"):
+        load_runtime(path)
+
+
+def test_packed_weights_must_be_one_tensor_of_bytes(tmp_path: Path) -> None:
+    path = save_student(tmp_path)
+    rewrite_manifest(path, quantization={"groups": {}})
+    with pytest.raises(ArtifactFormatError, match="one tensor"):
+        load_artifact(path)
+
+
+def test_version_1_is_read_and_its_id_is_the_old_one(tmp_path: Path) -> None:
+    path = save_student(tmp_path)
+    fields = json.loads((path / MANIFEST_NAME).read_text()) | {"artifact_version": 1, "model_id": ""}
+    del fields["quantization"]
+    # Version 1 hashed its fields in alphabetical order, in msgspec's compact JSON.
+    payload = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    fields["model_id"] = hashlib.sha256(payload).hexdigest()[:16]
+    (path / MANIFEST_NAME).write_text(json.dumps(fields))
+    artifact = load_artifact(path)
+    assert artifact.manifest.model_id == fields["model_id"]
+    assert artifact.manifest.quantization is None
+    # Nobody can slip a quantization past the old id.
+    (path / MANIFEST_NAME).write_text(json.dumps(fields | {"quantization": {"groups": {}}}))
+    with pytest.raises(ArtifactTamperedError, match="hashes to"):
+        load_artifact(path)
 
 
 def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
