@@ -95,10 +95,10 @@ class RelationMixer(nn.Module):
         sent = x.mask.gather(1, index.reshape(T, N * K)).reshape(T, N, K)
         weight = soft_threshold(x.neighbor_weights[..., slots], self.threshold.abs())
         weight = torch.where((neighbors >= 0) & sent, weight, 0.0)  # (T, N, K)
-        flat = index.reshape(T, N * K, 1).expand(-1, -1, v.shape[-1])
-        values = v.gather(1, flat).reshape(T, N, K, v.shape[-1])
+        row = index + N * torch.arange(T, device=v.device)[:, None, None]
+        values = v.reshape(T * N, v.shape[-1]).index_select(0, row.reshape(-1)).view(T, N, K, v.shape[-1])
         norm = functional.softplus(self.mass) + weight.abs().sum(-1, keepdim=True)
-        return torch.einsum("tnk,tnkd->tnd", weight, values) / norm
+        return (weight[..., None] * values).sum(2) / norm
 
 
 def relation_mixers(relations: tuple[str, ...]) -> nn.ModuleList:
