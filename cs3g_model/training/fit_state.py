@@ -107,7 +107,9 @@ class FitState:
     def keep_state(self, place: int, state: State) -> None:
         """Keep the state from which the chunk at a place of the block starts."""
         # Clones: a view would keep its whole run alive, and memory alignment may decide bits.
-        self.states[place] = {name: h.detach().float().clone() for name, h in state.items()}
+        self.states[place] = {
+            name: h.detach().float().clone(memory_format=torch.contiguous_format) for name, h in state.items()
+        }
         self.visited.add(place)
 
     @torch.no_grad()
