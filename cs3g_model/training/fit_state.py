@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from cs3g_model.config import TrainConfig
-from cs3g_model.inputs import State, initial_tensors
+from cs3g_model.inputs import State
 from cs3g_model.optimizers import Lamb
 from cs3g_model.training.batch import Objective
-from cs3g_model.training.place import moved_state
 from cs3g_model.training.ranks import Ranks, block_of
-from cs3g_model.training.validation import Kept, Model
+from cs3g_model.training.validation import Kept, Model, fresh_state
 
 __all__ = ["FitState"]
 
@@ -86,7 +85,7 @@ class FitState:
             pct_start=0.2 if self.total == 10 else 0.1,  # torch divides by zero where a rise is one step long
             final_div_factor=10.0,
         )
-        fresh = moved_state(initial_tensors(model.state_shapes(), n_instruments), device)
+        fresh = fresh_state(model, n_instruments)
         self.states: list[State] = [fresh] * (len(self.block) + 1)
         self.visited: set[int] = set()  # places in `states` that are fresh no more
         self.kept = Kept(math.ceil(self.steps / settings.checks))
@@ -126,7 +125,8 @@ class FitState:
         """Return nested dicts and lists of tensors and JSON values; hidden states only while they matter."""
         optimizer = self.optimizer.state_dict()
         places = [] if self.is_over else sorted(self.visited)
-        states = {name: torch.stack([self.states[i][name] for i in places]) for name in self.states[0]}
+        names = self.states[0] if places else ()
+        states = {name: torch.stack([self.states[i][name] for i in places]) for name in names}
         value = {
             "done": self.done,
             "is_over": self.is_over,
@@ -138,7 +138,7 @@ class FitState:
             "groups": optimizer["param_groups"],
             "schedule": self.schedule.state_dict(),
             "places": places,
-            "states": states if places else {},
+            "states": states,
             "kept": self.kept.to_value(),
             "random": torch.get_rng_state(),
         }
