@@ -127,8 +127,9 @@ class GaussianTerm(Term):
         told = room.lesson.log_dispersion
         if told is None:
             raise ConfigError("the loss 'gaussian' needs a teacher with a dispersion head")
+        told = told[room.lesson.scores != 0]
         self.settings = settings
-        self.sharpness = room.lesson.scale * float(torch.exp(told[room.lesson.scores != 0]).mean())
+        self.sharpness = room.lesson.scale * float(torch.exp(told).mean())
         self.dispersion = nn.Linear(room.student.width, 1)
         nn.init.zeros_(self.dispersion.weight)
         nn.init.constant_(self.dispersion.bias, float(told.mean()))
