@@ -123,7 +123,8 @@ def fingerprint(
     extra: list[str],
 ) -> str:
     """Return the SHA-256 of what decides a fit: settings, data, the model before training, and `extra`."""
-    digest = hashlib.sha256(msgspec.json.encode([settings, extra, type(model).__name__], order="sorted"))
+    kind = [type(model).__name__, repr(getattr(model, "config", None))]
+    digest = hashlib.sha256(msgspec.json.encode([settings, extra, kind], order="sorted"))
     for field in fields(data.snapshots):
         _digest_array(digest.update, getattr(data.snapshots, field.name))
     _digest_array(digest.update, data.labels)

@@ -82,7 +82,19 @@ def fit(
     *,
     extent: Extent | None = None,
 ) -> FitResult:
-    """Minimize an objective; the caller has seeded torch. The model is trained in place. See `train`."""
+    """Minimize an objective; the caller has seeded torch. See `train`.
+
+    Parameters
+    ----------
+    model
+        Trained in place.
+    data, settings, progress, options
+        As of `train`.
+    objective
+        What is minimized.
+    extent
+        How long, and which weights are returned.
+    """
     options = options or RunOptions()
     with single_thread(), deterministic(options.place.device):
         loop = _Loop(model, data, settings, objective, options, extent or Extent())

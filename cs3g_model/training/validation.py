@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cs3g_model.dataset import LabeledSnapshots
-from cs3g_model.inputs import ModelOutput, SnapshotTensors, initial_tensors
+from cs3g_model.inputs import ModelOutput, SnapshotTensors, State, initial_tensors
 from cs3g_model.metrics import rank_ic
-from cs3g_model.student import Student
-from cs3g_model.teacher import Teacher
 from cs3g_model.training.place import moved, moved_state
 
-__all__ = ["BURN_IN", "Kept", "Model", "run_module", "valid_rank_ic"]
+__all__ = ["BURN_IN", "Kept", "Model", "fresh_state", "run_module", "valid_rank_ic"]
 
 BURN_IN = 64
 """Windows that a validation runs before the first it scores; older ones have faded from the state."""
 
-Model = Teacher | Student
+
+Model = nn.Module
+"""Called with snapshots and a state, and has `state_shapes`, as `Teacher` and `Student`."""
+
+
+def fresh_state(model: Model, n: int) -> State:
+    """Return a model's state of `n` instruments never seen, on the model's device."""
+    shapes: dict[str, tuple[int, ...]] = cast(Any, model).state_shapes()
+    return moved_state(initial_tensors(shapes, n), next(model.parameters()).device)
 
 
 def run_module(model: Model, x: SnapshotTensors, start: int, stop: int) -> ModelOutput:
@@ -44,7 +51,7 @@ def run_module(model: Model, x: SnapshotTensors, start: int, stop: int) -> Model
     device = next(model.parameters()).device
     with torch.inference_mode():
         model.eval()
-        state = moved_state(initial_tensors(model.state_shapes(), x.mask.shape[1]), device)
+        state = fresh_state(model, x.mask.shape[1])
         outputs = []
         for t in range(max(start - BURN_IN, 0), stop, BURN_IN):
             output, state = model(moved(x.window(t, min(t + BURN_IN, stop)), device), state)
