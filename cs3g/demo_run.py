@@ -35,7 +35,7 @@ from pipeline.errors import ConfigError
 from replay.config import ReplayConfig
 from replay.sources.base import Selection, Source
 from replay.sources.open import open_sources
-from replay.sources.sectors import read_sectors
+from replay.sources.relations import read_relations
 from topics.embedded import NOTICE, EmbeddedBroker
 from topics.specs import replay_prefix
 from topics.types import Role
@@ -81,7 +81,7 @@ def run_demo(options: DemoOptions) -> None:
     sources = open_sources(paths, Selection(symbols=options.symbols))
     if not sources:
         raise ConfigError(f"no selected symbol is in {', '.join(paths)}")
-    sectors = None if options.sectors is None else read_sectors(options.sectors)
+    relations = None if options.sectors is None else read_relations(options.sectors)
     with ExitStack() as stack:
         bootstrap = options.bootstrap_servers
         if bootstrap is None:
@@ -99,7 +99,7 @@ def run_demo(options: DemoOptions) -> None:
 
         async def session() -> SessionResult:
             stop = stop_event()
-            return await run_session(plan, sources, processes, view, roles, sectors=sectors, stop=stop)
+            return await run_session(plan, sources, processes, view, roles, relations=relations, stop=stop)
 
         try:
             result = asyncio.run(session())

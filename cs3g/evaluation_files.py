@@ -16,7 +16,7 @@ import polars as pl
 from cs3g_model.evaluation.calendar import DAY_NS
 from cs3g_model.evaluation.panel import MarketPanel
 from replay.errors import CorruptFile, InvalidRow, MissingFile, SchemaMismatch
-from replay.sources.sectors import read_sectors
+from replay.sources.relations import read_relations
 from topics.types import Float64Array, Int64Array
 
 _KINDS: Final = (".parquet", ".csv", ".csv.gz", ".arrow", ".feather")
@@ -131,12 +131,12 @@ def read_scores(path: Path, panel: MarketPanel) -> ScoreFile:
     t = _windows(frame["at"].to_numpy(), panel, closes=time == "ts_close")
     n = _places(frame["symbol"], pl.Series(panel.symbols))
     inside = (t >= 0) & (n >= 0)
-    frame, t, n = frame.filter(pl.Series(inside)), t[inside], n[inside]
-    if not len(frame):
+    if not inside.any():
         raise SchemaMismatch(
             f"{path}: none of {len(inside)} scores lies on the panel: {int((t >= 0).sum())} are of its windows and"
             f" {int((n >= 0).sum())} of its symbols; is it another market, or are the times of another kind?"
         )
+    frame, t, n = frame.filter(pl.Series(inside)), t[inside], n[inside]
     _refuse_twice(path, frame, t * len(panel.symbols) + n, "window")
     values = frame["score"].to_numpy()
     scores = np.full(panel.prices.shape, np.nan)
@@ -247,11 +247,11 @@ def panel_groups(relations: Path, panel: MarketPanel) -> Int64Array:
     Raises
     ------
     ReplayError
-        If the file cannot be read, as of `read_sectors`.
+        If the file cannot be read, as of `read_relations`.
     SchemaMismatch
         If it knows none of the panel's symbols.
     """
-    sectors = read_sectors(relations)
+    sectors = read_relations(relations).sectors or {}
     found = [sectors.get(symbol) for symbol in panel.symbols]
     codes = {name: code for code, name in enumerate(sorted({name for name in found if name}))}
     if not codes:

@@ -66,7 +66,7 @@ class History:
         """
         scores = self._scores(model)
         told = None if teacher is None else self._scores(teacher)
-        returns = next_returns(self.run.close, self.run.mask)
+        returns = next_returns(self.run)
         past = np.full_like(returns, np.nan)
         past[1:] = returns[:-1]
         known = continuously_present(self.run.mask)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,24 +18,25 @@ import numpy as np
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.errors import TrainingError
 from cs3g_model.features import RETURN_LIMIT
-from cs3g_model.snapshots import Snapshots
 from pipeline.durations import parse_duration
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graphs import snapshots_of
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
 from replay.errors import ConfigError
+from replay.instruments import instrument_table
 from replay.sources.base import Source
 from replay.sources.open import open_source
-from replay.sources.sectors import read_sectors
+from replay.sources.relations import read_relations
 from topics.runs import GraphRun, TickRun
-from topics.types import BoolArray, Float32Array, Int64Array
+from topics.types import NANOS_PER_DAY, BoolArray, Float32Array
 
+_UNIVERSE: Final = "panel"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BAR_SIZES_NS: Final = {
     "ohlcv-1s": 1_000_000_000,
     "ohlcv-1m": 60_000_000_000,
     "ohlcv-1h": 3_600_000_000_000,
-    "ohlcv-1d": 86_400_000_000_000,
+    "ohlcv-1d": NANOS_PER_DAY,
 }
 
 HISTORY: Final = 16
@@ -51,7 +52,7 @@ class PanelFile:
     path
         A file, or the name of an installed data set.
     relations
-        File of (symbol, sector) or of related pairs; the data set's own sectors without it.
+        File of (symbol, sector) or of related pairs; the data set's own sectors where it gives none.
     window_ns
         Length of a window; None takes the bars' own.
     """
@@ -74,7 +75,7 @@ class PanelFile:
         yield from snapshots_from_ticks(
             ((0, TickRun(source.schema, records)) for records in source.chunks()),
             self._directory(source),
-            GraphConfig(universe="panel", size_ns=self._size_ns(source)),
+            GraphConfig(universe=_UNIVERSE, size_ns=self._size_ns(source)),
             partitions=1,
         )
 
@@ -105,14 +106,9 @@ class PanelFile:
         return size_ns
 
     def _directory(self, source: Source) -> InstrumentDirectory:
-        sectors = dict(source.sectors) if self.relations is None else read_sectors(self.relations)
-        known = {symbol: sectors[symbol] for symbol in source.symbols if sectors.get(symbol)}
-        code = {name: rank for rank, name in enumerate(sorted(set(known.values())))}
-        ids = {symbol: position for position, symbol in enumerate(source.symbols, start=1)}
-        return InstrumentDirectory(
-            symbols={i: symbol for symbol, i in ids.items()},
-            sectors={ids[symbol]: code[sector] for symbol, sector in known.items()},
-        )
+        relations = None if self.relations is None else read_relations(self.relations)
+        announced = instrument_table([source], relations).announcements(_UNIVERSE)
+        return InstrumentDirectory.from_instruments(announced, _UNIVERSE)
 
 
 def parse_window(text: str | None) -> int | None:
@@ -134,22 +130,21 @@ def parse_window(text: str | None) -> int | None:
     return size_ns
 
 
-def next_returns(close: Int64Array, mask: BoolArray) -> Float32Array:
+def next_returns(run: GraphRun) -> Float32Array:
     """Compute the label: simple return from each close to the next window's, winsorized at +-40 %.
 
-    Parameters
-    ----------
-    close
-        (T, N) prices in 1e-9.
-    mask
-        (T, N) whether there is one.
+    Windows shorter than a day are labeled only where the next one follows without a gap: the return over a
+    night or a pause is another thing than that of a minute. From a day on, the next trading day counts.
 
     Returns
     -------
-    (T, N) float32; NaN where this or the next window has no close, and in the last window.
+    (T, N) float32; NaN where this or the next window has no close, before a gap, and in the last window.
     """
+    close, mask = run.close, run.mask
     labels = np.full(mask.shape, np.nan, np.float32)
     both = mask[:-1] & mask[1:]
+    if run.size_ns < NANOS_PER_DAY:
+        both &= (np.diff(run.ts_close) == run.size_ns)[:, np.newaxis]
     before = np.where(mask[:-1], close[:-1], 1).astype(np.float64)
     change = np.where(mask[1:], close[1:], 1) / before - 1.0
     labels[:-1] = np.where(both, np.clip(change, -RETURN_LIMIT, RETURN_LIMIT), np.nan)
@@ -185,13 +180,13 @@ def labeled_until(run: GraphRun, train_end: date, valid_end: date) -> LabeledSna
             f"the panel has {train_stop} windows up to {train_end} and {valid_stop - train_stop} more up to "
             f"{valid_end}; training needs {HISTORY + 2} and 2"
         )
-    labels = next_returns(run.close, run.mask)
+    labels = next_returns(run)
     labels[~continuously_present(run.mask)] = np.nan
     whole = snapshots_of(run)
-    part = Snapshots(
+    part = replace(
+        whole,
         features=whole.features[:valid_stop],
         mask=whole.mask[:valid_stop],
-        sector=whole.sector,
         neighbors=whole.neighbors[:valid_stop],
         neighbor_weights=whole.neighbor_weights[:valid_stop],
     )
@@ -204,4 +199,4 @@ def window_date(run: GraphRun, t: int) -> str:
 
 
 def _midnight_ns(day: date) -> int:
-    return (day - _EPOCH.date()).days * 86_400_000_000_000
+    return (day - _EPOCH.date()).days * NANOS_PER_DAY

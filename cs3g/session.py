@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from replay.kafka_sink import KafkaSink
 from replay.report import Progress, ReplayReport
 from replay.runner import run_replay
 from replay.sources.base import Source
+from replay.sources.relations import Relations
 from topics.admin import create_topics
 from topics.runs import PredictionRun
 from topics.types import Role
@@ -82,7 +83,7 @@ async def run_session(
     view: LiveView,
     roles: dict[Role, RoleProgress],
     *,
-    sectors: Mapping[str, str] | None = None,
+    relations: Relations | None = None,
     on_poll: Callable[[WorkerProcesses], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> SessionResult:
@@ -94,8 +95,8 @@ async def run_session(
         What to replay.
     processes
         Gets the workers; whoever made it stops them.
-    sectors
-        Sector by symbol, instead of what the sources say.
+    relations
+        Edges between instruments, and sectors instead of what the sources say.
     view, roles
         Shown while it works, and updated.
     on_poll
@@ -133,7 +134,7 @@ async def run_session(
         flow = FlowSink(sink, in_flight, time.monotonic)
         seen = _ReplayProgress(view)
         replaying = asyncio.create_task(
-            run_replay(plan.replay, sources, flow, sectors=sectors, on_progress=seen)
+            run_replay(plan.replay, sources, flow, relations=relations, on_progress=seen)
         )
         try:
             watch = _Watch(plan, in_flight, flow, collector, roles)

@@ -86,12 +86,18 @@ def read_edges(instruments: Iterable[Instrument]) -> dict[str, Edges]:
     if len(names) > MAX_RELATIONS:
         logger.warning("%d relations are left out: %s", len(names) - MAX_RELATIONS, names[MAX_RELATIONS:])
     symbols = {number: one.symbol for number, one in known.items()}
-    return {name: Edges.from_lists(_strongest(name, found[name], symbols)) for name in names[:MAX_RELATIONS]}
+    return {
+        name: Edges.from_lists(keep_strongest(name, found[name], symbols)) for name in names[:MAX_RELATIONS]
+    }
 
 
-def _strongest(
+def keep_strongest(
     name: str, edges: Mapping[int, Mapping[int, float]], symbols: Mapping[int, str]
 ) -> dict[int, list[tuple[int, float]]]:
+    """Return each instrument's strongest `MAX_NEIGHBORS` (other, weight), strongest first, ties by symbol.
+
+    A warning that names the relation counts the rest.
+    """
     kept, n_left_out = {}, 0
     for number, others in edges.items():
         ranked = sorted(others.items(), key=lambda edge: (-abs(edge[1]), symbols[edge[0]], edge[0]))

@@ -5,15 +5,20 @@ So ids depend on what is replayed, never on the order of the sources, the time r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.announced_relations import keep_strongest
 from replay.errors import SchemaMismatch
 from replay.sources.base import Source, by_position
-from topics.control import Instrument
+from replay.sources.relations import Pair, Relations
+from topics.control import Instrument, Related
 from topics.types import UInt32Array
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,13 @@ class InstrumentTable:
         Sorted; the instrument id is the 1-based position.
     sectors
         Name of the sector by symbol, absent where unknown.
+    related
+        Edges that lead to an instrument, by its id, absent where there are none.
     """
 
     symbols: tuple[str, ...]
     sectors: Mapping[str, str]
+    related: Mapping[int, tuple[Related, ...]] = field(default_factory=dict)
 
     def ids_of(self, source: Source) -> UInt32Array:
         """Return the id of each of a source's positions, (len(source.symbols) + 1,); entry 0 is unused."""
@@ -40,33 +48,46 @@ class InstrumentTable:
         """Return the records that announce the instruments, by id."""
         return [
             Instrument(
-                instrument_id=number, symbol=symbol, universe=universe, sector=self.sectors.get(symbol)
+                instrument_id=number,
+                symbol=symbol,
+                universe=universe,
+                sector=self.sectors.get(symbol),
+                related=self.related.get(number, ()),
             )
             for number, symbol in enumerate(self.symbols, start=1)
         ]
 
 
-def instrument_table(sources: Sequence[Source], sectors: Mapping[str, str] | None = None) -> InstrumentTable:
+def instrument_table(sources: Sequence[Source], relations: Relations | None = None) -> InstrumentTable:
     """Return the instruments of several sources.
 
     Parameters
     ----------
-    sectors
-        Sector by symbol, instead of what the sources say themselves.
+    relations
+        Edges between them, and sectors instead of what the sources say themselves; symbols that are in no
+        source are ignored.
 
     Raises
     ------
     SchemaMismatch
-        Two sources give a symbol different sectors, or none of `sectors` is of a symbol here.
+        Two sources give a symbol different sectors, or `relations` know none of the symbols.
     """
     symbols = tuple(sorted({symbol for source in sources for symbol in source.symbols}))
-    if sectors is not None:
-        known = {symbol: sectors[symbol] for symbol in symbols if symbol in sectors}
-        if not known and symbols:
-            raise SchemaMismatch(
-                f"the file of sectors knows none of the {len(symbols)} symbols, for instance {symbols[0]!r}"
-            )
-        return InstrumentTable(symbols, known)
+    relations = relations or Relations()
+    related = _related(symbols, relations.pairs)
+    if relations.sectors is None:
+        sectors = _sectors_of(sources)
+    else:
+        sectors = {symbol: relations.sectors[symbol] for symbol in symbols if symbol in relations.sectors}
+    says_something = relations.sectors is not None or relations.pairs
+    if says_something and symbols and not related and not (relations.sectors and sectors):
+        raise SchemaMismatch(
+            f"the file of relations knows none of the {len(symbols)} symbols, for instance {symbols[0]!r}"
+        )
+    return InstrumentTable(symbols, sectors, related)
+
+
+def _sectors_of(sources: Sequence[Source]) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in sources:
         for symbol in source.symbols:
@@ -76,4 +97,26 @@ def instrument_table(sources: Sequence[Source], sectors: Mapping[str, str] | Non
                     f"{source.name}: {symbol} is in sector {sector!r}, elsewhere in {found[symbol]!r};"
                     " name one file of sectors for all"
                 )
-    return InstrumentTable(symbols, found)
+    return found
+
+
+def _related(
+    symbols: tuple[str, ...], relations: Mapping[str, Iterable[Pair]]
+) -> dict[int, tuple[Related, ...]]:
+    ids = by_position(symbols)
+    names = {number: symbol for symbol, number in ids.items()}
+    related: dict[int, tuple[Related, ...]] = {}
+    for relation, pairs in sorted(relations.items()):
+        edges: dict[int, dict[int, float]] = {}
+        for symbol_a, symbol_b, weight in pairs:
+            # A weight of 0 says that there is none; of a pair that comes again the stronger holds.
+            if symbol_a in ids and symbol_b in ids and weight:
+                for to, other in ((ids[symbol_a], ids[symbol_b]), (ids[symbol_b], ids[symbol_a])):
+                    others = edges.setdefault(to, {})
+                    others[other] = max(others.get(other, 0.0), weight, key=lambda w: (abs(w), w))
+        if not edges:
+            logger.warning("relation %r: no pair of it is among the %d symbols", relation, len(symbols))
+        for number, kept in sorted(keep_strongest(relation, edges, names).items()):
+            found = tuple(Related(relation, other, weight) for other, weight in kept)
+            related[number] = related.get(number, ()) + found
+    return related

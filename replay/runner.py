@@ -20,6 +20,7 @@ from replay.pacing import Clock, LagRecorder, Schedule, SystemClock
 from replay.report import Progress, ReplayReport
 from replay.sinks import Sink
 from replay.sources.base import Source
+from replay.sources.relations import Relations
 from replay.stream import Survey, TickStream
 from topics.ticks import is_heartbeat
 from topics.types import NANOS_PER_SECOND, Int64Array, RecordArray
@@ -35,7 +36,7 @@ async def run_replay(
     sink: Sink,
     *,
     clock: Clock | None = None,
-    sectors: Mapping[str, str] | None = None,
+    relations: Relations | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> ReplayReport:
@@ -45,8 +46,8 @@ async def run_replay(
     ----------
     sources
         From `open_sources(paths, config.selection)`.
-    sectors
-        Sector by symbol, instead of what the sources say.
+    relations
+        Edges between instruments, and sectors instead of what the sources say.
     on_progress
         Called after each chunk, or when paced after each wake.
     stop
@@ -59,7 +60,7 @@ async def run_replay(
     SinkError, TopicError
         The broker refused.
     """
-    instruments = instrument_table(sources, sectors)
+    instruments = instrument_table(sources, relations)
     stream = TickStream(config, sources, instruments)
     run = _Run(config, stream, sink, clock or SystemClock(), on_progress, stop or asyncio.Event())
     is_complete = False

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from replay.report import ReplayReport
     from replay.sinks import Sink
     from replay.sources.base import Source
+    from replay.sources.relations import Relations
 
 
 def replay(
@@ -51,7 +52,8 @@ def replay(
     ] = None,
     universe: Annotated[str | None, typer.Option(help="Name of the universe.")] = None,
     sectors: Annotated[
-        Path | None, typer.Option(help="Table of symbol, sector, or of symbol_a, symbol_b, relation.")
+        Path | None,
+        typer.Option(help="Table of symbol, sector, or of symbol_a, symbol_b, relation[, weight]."),
     ] = None,
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")
@@ -84,7 +86,7 @@ def replay(
     from replay.errors import ConfigError
     from replay.options import new_run_id, replay_config
     from replay.sources.open import open_sources
-    from replay.sources.sectors import read_sectors
+    from replay.sources.relations import read_relations
 
     settings = load_config(
         bootstrap_servers=bootstrap_servers, universe=universe, tick_partitions=partitions, run_id=run_id
@@ -122,7 +124,7 @@ def replay(
             i_know_this_is_live,
             confirm_live_topic,
         )
-    report = _run(config, sources, None if sectors is None else read_sectors(sectors), target)
+    report = _run(config, sources, None if sectors is None else read_relations(sectors), target)
     _print_report(report, as_json)
     if not report.is_complete:
         raise typer.Exit(130)
@@ -140,7 +142,7 @@ class _Target(NamedTuple):
 
 
 def _run(
-    config: ReplayConfig, sources: list[Source], sectors: dict[str, str] | None, target: _Target | None
+    config: ReplayConfig, sources: list[Source], relations: Relations | None, target: _Target | None
 ) -> ReplayReport:
     import asyncio
 
@@ -157,7 +159,7 @@ def _run(
             sink = NullSink() if target is None else await _connect(stack, config, target)
             progress = stack.enter_context(ReplayProgress(Console(stderr=True)))
             return await run_replay(
-                config, sources, sink, sectors=sectors, on_progress=progress.update, stop=stop
+                config, sources, sink, relations=relations, on_progress=progress.update, stop=stop
             )
 
     return asyncio.run(run())

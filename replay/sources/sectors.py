@@ -1,49 +1,29 @@
-"""Sectors from a file of (symbol, sector), or of related pairs (symbol_a, symbol_b, relation)."""
+"""Sectors from rows of (symbol, sector), or from pairs: which symbols hang together."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 
-from replay.errors import CorruptFile, InvalidRow, MissingFile, SchemaMismatch
+from replay.errors import InvalidRow
+
+_SMALLEST_GROUP = 3  # a relation of lone couples says more about the couples than about groups
 
 
-def read_sectors(path: Path) -> dict[str, str]:
-    """Return the sector by symbol; of pairs, each connected group is a sector named after its first symbol.
+def sectors_by_symbol(frame: pl.DataFrame, path: Path) -> dict[str, str]:
+    """Return the sector by symbol of a table of both; rows without either say nothing.
 
     Raises
     ------
-    MissingFile
-        Nothing there.
-    SchemaMismatch
-        Neither kind of columns.
     InvalidRow
         A symbol with two sectors.
-    CorruptFile
-        Neither Parquet nor CSV.
     """
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file of sectors")
-    try:
-        frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CorruptFile(f"{path}: no table of sectors: {str(error).splitlines()[0]}") from error
-    frame = frame.rename({name: name.strip().lower() for name in frame.columns})
-    if {"symbol", "sector"} <= set(frame.columns):
-        return _by_symbol(frame.select(pl.col("symbol", "sector").cast(pl.String)), path)
-    if {"symbol_a", "symbol_b"} <= set(frame.columns):
-        pairs = frame.select(pl.col("symbol_a", "symbol_b").cast(pl.String)).drop_nulls()
-        return _by_group(pairs.rows())
-    raise SchemaMismatch(
-        f"{path}: columns {', '.join(frame.columns)}; a file of sectors has symbol and sector,"
-        " one of relations symbol_a and symbol_b"
-    )
-
-
-def _by_symbol(frame: pl.DataFrame, path: Path) -> dict[str, str]:
     sectors: dict[str, str] = {}
-    for row, (symbol, sector) in enumerate(frame.iter_rows(), start=1):
+    rows = frame.select(pl.col("symbol", "sector").cast(pl.String)).iter_rows()
+    for row, (symbol, sector) in enumerate(rows, start=1):
         if symbol is None or sector is None:
             continue
         if sectors.setdefault(symbol, sector) != sector:
@@ -53,7 +33,25 @@ def _by_symbol(frame: pl.DataFrame, path: Path) -> dict[str, str]:
     return sectors
 
 
-def _by_group(pairs: list[tuple[str, ...]]) -> dict[str, str]:
+def sectors_by_group(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the sector by symbol: each connected group is one, named after its first symbol."""
+    return {symbol: f"group of {first}" for symbol, first in _first_of_group(pairs).items()}
+
+
+def are_groups(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Return whether all of a connected group are related to each other, and one group has three or more.
+
+    That is what pairs of the same sector look like, and hardly anything else.
+    """
+    unordered = {(min(pair), max(pair)) for pair in pairs}
+    first = _first_of_group(unordered)
+    sizes = Counter(first.values())
+    n_pairs = Counter(first[symbol] for symbol, _ in unordered)
+    is_complete = all(n_pairs[group] == size * (size - 1) // 2 for group, size in sizes.items())
+    return is_complete and max(sizes.values(), default=0) >= _SMALLEST_GROUP
+
+
+def _first_of_group(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     parent: dict[str, str] = {}
 
     def root(symbol: str) -> str:
@@ -66,4 +64,4 @@ def _by_group(pairs: list[tuple[str, ...]]) -> dict[str, str]:
     for symbol_a, symbol_b in pairs:
         first, second = sorted((root(symbol_a), root(symbol_b)))
         parent[second] = first
-    return {symbol: f"group of {root(symbol)}" for symbol in list(parent)}
+    return {symbol: root(symbol) for symbol in list(parent)}

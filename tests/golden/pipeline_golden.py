@@ -113,7 +113,7 @@ def _edges(run: GraphRun, t: int, n: int) -> Iterator[str]:
     for _, width in run.relations:
         slots = range(first, first + width)
         pairs = [(run.neighbors[t, n, k], run.neighbor_weights[t, n, k]) for k in slots]
-        yield " ".join(f"{run.symbols[j]}:{weight}" for j, weight in pairs if j >= 0)
+        yield " ".join(f"{run.symbols[j]}:{weight!s}" for j, weight in pairs if j >= 0)
         first += width
 
 

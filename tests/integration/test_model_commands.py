@@ -129,7 +129,7 @@ def test_a_student_is_distilled_scored_and_listed(folder: Path, teacher: Path) -
 def test_labels_are_the_next_adjusted_returns(folder: Path) -> None:
     panel = PanelFile(str(folder / "panel.parquet"), folder / "sectors.parquet")
     run_ = panel.graph_run()
-    labels = next_returns(run_.close, run_.mask)
+    labels = next_returns(run_)
     frame = pl.read_parquet(folder / "panel.parquet").filter(pl.col("symbol") == "S05")
     adjusted = frame["adjusted_close"].to_numpy()
     np.testing.assert_allclose(labels[:-1, 5], adjusted[1:] / adjusted[:-1] - 1, atol=1e-6)

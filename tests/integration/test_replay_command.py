@@ -181,7 +181,7 @@ def test_bad_input_is_one_line_and_leaves_not_even_a_topic(
         (["--max-gap", "3"], "a cap on gaps needs a pace"),
         (["--run-id", "a b"], "`run_id` (='a b')"),
         (["--resume"], "--resume needs the --run-id"),
-        (["--sectors", "nowhere.csv"], "nowhere.csv: no such file of sectors"),
+        (["--sectors", "nowhere.csv"], "nowhere.csv: no such file of relations"),
     ],
 )
 def test_wrong_options_say_what_is_wrong(ticks: Path, options: list[str], line: str) -> None:

@@ -17,7 +17,7 @@ from replay.runner import run_replay
 from replay.sinks import NullSink
 from replay.sources.base import Selection
 from replay.sources.open import open_source, open_sources
-from replay.sources.sectors import read_sectors
+from replay.sources.relations import read_relations
 from tests.shared_data import SHARED
 from tests.unit.replay.factories import all_records
 from topics.ticks import SCHEMAS
@@ -130,8 +130,11 @@ def test_the_daily_panel_is_adjusted() -> None:
 
 
 def test_sectors_and_pairs_agree() -> None:
-    sectors = read_sectors(SHARED / "daily" / "us_sp500_sector.parquet")
-    groups = read_sectors(SHARED / "daily" / "us_sp500_relations.parquet")
+    told, paired = (
+        read_relations(SHARED / "daily" / f"us_sp500_{name}.parquet") for name in ("sector", "relations")
+    )
+    assert told.pairs == paired.pairs == {}
+    sectors, groups = dict(told.sectors or {}), dict(paired.sectors or {})
     assert len(set(sectors.values())) == 11
     # A pair of one sector is of one group, and the other way round.
     assert (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from replay.report import event_time_text
 from replay.schemas import common_schema, promote
 from replay.sessions import Session
 from replay.sources.base import StreamSource
+from replay.sources.relations import Relations
 from tests.unit.replay.factories import trades
+from topics.control import Related
 from topics.errors import SchemaError
 from topics.ticks import MBP1_DTYPE, SCHEMAS, TRADES_DTYPE, blank_records
 from topics.types import UNDEF_PRICE
@@ -42,9 +45,41 @@ def test_announcements_carry_what_is_known() -> None:
 
 def test_a_file_of_sectors_takes_the_place_of_the_sources() -> None:
     sources = [source("A", "B", sectors={"A": "Tech"})]
-    assert instrument_table(sources, {"B": "Energy", "X": "Y"}).sectors == {"B": "Energy"}
+    assert instrument_table(sources, Relations({"B": "Energy", "X": "Y"})).sectors == {"B": "Energy"}
     with pytest.raises(SchemaMismatch, match="knows none of the 2 symbols, for instance 'A'"):
-        instrument_table(sources, {"X": "Y"})
+        instrument_table(sources, Relations({"X": "Y"}))
+
+
+def test_edges_lead_both_ways_between_the_symbols_at_hand(caplog: pytest.LogCaptureFixture) -> None:
+    pairs = {
+        "supply": (("B", "A", 0.5), ("A", "C", -0.75), ("A", "X", 1.0), ("A", "B", 0.25)),
+        "owns": (("C", "B", 1.0), ("A", "B", 0.0)),
+        "far": (("X", "Y", 1.0),),
+    }
+    sources = [source("A", "B", "C", sectors={"B": "Tech"})]
+    with caplog.at_level(logging.WARNING):
+        table = instrument_table(sources, Relations(None, pairs))
+    assert [one.related for one in table.announcements("u")] == [
+        (Related("supply", 3, -0.75), Related("supply", 2, 0.5)),
+        (Related("owns", 3, 1.0), Related("supply", 1, 0.5)),
+        (Related("owns", 2, 1.0), Related("supply", 1, -0.75)),
+    ]
+    assert table.sectors == {"B": "Tech"}  # the file says nothing about sectors
+    assert "relation 'far': no pair of it is among the 3 symbols" in caplog.text
+    with pytest.raises(SchemaMismatch, match="knows none of the 3 symbols"):
+        instrument_table(sources, Relations(None, {"far": pairs["far"]}))
+
+
+def test_a_hub_announces_its_strongest_edges_and_says_how_many_are_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    symbols = tuple("ABCDEFGHIJK")
+    pairs = tuple(("A", symbol, 1.0 if symbol == "K" else 0.5) for symbol in symbols[1:])
+    with caplog.at_level(logging.WARNING):
+        table = instrument_table([source(*symbols)], Relations(None, {"supply": pairs}))
+    assert [edge.instrument_id for edge in table.related[1]] == [11, 2, 3, 4, 5, 6, 7, 8]
+    assert [edge.instrument_id for edge in table.related[10]] == [1]
+    assert "relation 'supply': 2 edges are left out" in caplog.text
 
 
 def test_sources_must_agree_on_a_sector() -> None:
