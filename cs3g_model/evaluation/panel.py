@@ -86,7 +86,8 @@ class MarketPanel:
         present = np.isfinite(self.returns())
         counts = np.cumsum(np.vstack([np.zeros((1, len(self.symbols)), np.int64), present]), axis=0)
         out = np.zeros(self.prices.shape, np.bool_)
-        out[history:] = counts[history + 1 :] - counts[1 : len(self.prices) - history + 1] == history
+        if len(out) > history:
+            out[history:] = counts[history + 1 :] - counts[1 : len(out) - history + 1] == history
         return out
 
     def labels(self, horizon: Horizon = 1) -> FloatArray:
