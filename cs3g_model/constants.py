@@ -10,6 +10,9 @@ EPSILON: Final = 1e-6
 SECTOR: Final = "sector"
 """The relation that is a code for each instrument; every other one is a list of edges."""
 
+RELATION_SCALE: Final = 8.0
+"""What a relation's threshold and mass are stored in."""
+
 SMALL_GAIN: Final = 0.1
 """Where learned gains start.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cs3g_model.constants import EPSILON, SECTOR
+from cs3g_model.constants import EPSILON, RELATION_SCALE, SECTOR
 from cs3g_model.inputs import SnapshotTensors
 from cs3g_model.snapshots import slots_of
 from cs3g_model.wavelets import soft_threshold
@@ -68,8 +68,10 @@ class RelationMixer(nn.Module):
     """Shrunken mean over the present neighbors of one relation, or the plain mean over a sector.
 
     m_i = sum_k s_ik v_k / (c + sum_k |s_ik|),   s_ik = sign(w_ik) max(|w_ik| - tau, 0)
+    tau = 8 |threshold|,   c = softplus(8 mass)
 
-    tau = |threshold| cuts edges that are no more than estimation noise; c > 0 is the weight of having none.
+    tau cuts edges that are no more than estimation noise; c is the weight of having none. The 8 makes steps of
+    an optimizer that suit weights of size 1 / sqrt(D) suit these two numbers as well.
 
     Parameters
     ----------
@@ -81,8 +83,8 @@ class RelationMixer(nn.Module):
         super().__init__()
         self.relation = relation
         if relation != SECTOR:
-            self.threshold = nn.Parameter(torch.tensor([0.05]))
-            self.mass = nn.Parameter(torch.tensor([-2.0]))  # c = softplus(mass)
+            self.threshold = nn.Parameter(torch.tensor([0.05 / RELATION_SCALE]))
+            self.mass = nn.Parameter(torch.zeros(1))
 
     def forward(self, v: Tensor, x: SnapshotTensors) -> Tensor:
         """Mix values v (T, N, D)."""
@@ -93,11 +95,11 @@ class RelationMixer(nn.Module):
         T, N, K = neighbors.shape
         index = neighbors.clamp_min(0)
         sent = x.mask.gather(1, index.reshape(T, N * K)).reshape(T, N, K)
-        weight = soft_threshold(x.neighbor_weights[..., slots], self.threshold.abs())
+        weight = soft_threshold(x.neighbor_weights[..., slots], RELATION_SCALE * self.threshold.abs())
         weight = torch.where((neighbors >= 0) & sent, weight, 0.0)  # (T, N, K)
         row = index + N * torch.arange(T, device=v.device)[:, None, None]
         values = v.reshape(T * N, v.shape[-1]).index_select(0, row.reshape(-1)).view(T, N, K, v.shape[-1])
-        norm = functional.softplus(self.mass) + weight.abs().sum(-1, keepdim=True)
+        norm = functional.softplus(RELATION_SCALE * self.mass) + weight.abs().sum(-1, keepdim=True)
         return (weight[..., None] * values).sum(2) / norm
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from cs3g_model.config import StudentConfig, TeacherConfig
+from cs3g_model.constants import RELATION_SCALE
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.protocol import StreamingModel
 from cs3g_model.snapshots import Snapshots
@@ -101,6 +102,8 @@ def planted_market(T: int = 150, N: int = 40, seed: int = 0) -> LabeledSnapshots
 def _louder(module: M) -> M:
     # Fresh weights whisper: larger ones make the graph, the gates and the thresholds matter.
     with torch.no_grad():
-        for p in module.parameters():
-            p.mul_(1.5).add_(0.1 * torch.randn_like(p))
+        for name, p in module.named_parameters():
+            # A relation's two numbers are stored in eighths: as much noise would cut every edge.
+            noise = 0.1 / RELATION_SCALE if "relations." in name else 0.1
+            p.mul_(1.5).add_(noise * torch.randn_like(p))
     return module
