@@ -157,8 +157,8 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     target
         The label as a z-score, or as a Gaussian rank, across the instruments of a window.
     squared, pairwise, listwise, ic
-        Weights of the losses of the scores: squared error, pairwise hinge, softmax of labels against
-        softmax of scores, and 1 - IC.
+        Weights of the losses of the scores: squared error; pairwise hinge, which equal scores make 0, so that
+        it cannot stand alone; softmax of labels against softmax of scores; 1 - IC.
     listwise_temperature
         Of both softmaxes.
     likelihood
@@ -208,9 +208,10 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
                 "dispersion": (0.0, 1e3),
             },
         )
-        if not self.squared + self.pairwise + self.listwise + self.ic + self.likelihood:
+        if not self.squared + self.listwise + self.ic + self.likelihood:
             raise ConfigError(
-                "one of `squared`, `pairwise`, `listwise`, `ic` and `likelihood` must be above 0"
+                "one of `squared`, `listwise`, `ic` and `likelihood` must be above 0: equal scores please the "
+                "others best"
             )
 
 
