@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
+
+from cs3g.tables import print_whole
 
 # Rows of the first table: what it says, the number's name, its format.
 _ROWS: Final = (
@@ -57,7 +58,7 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
                 *(f"[{one['mean']['RankIC_lo']:+.4f}, {one['mean']['RankIC_hi']:+.4f}]" for one in models),
             )
     table.add_row("coverage", *(_coverage(one) for one in models))
-    _print_table(console, table)
+    print_whole(console, table)
     for other in report["comparisons"]:
         _print_comparison(console, report, other)
     if "confidence_set" in report:
@@ -106,16 +107,7 @@ def _print_comparison(console: Console, report: dict[str, Any], other: dict[str,
     for row in rows:
         table.add_row(*row)
     console.print()
-    _print_table(console, table)
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table unbroken, however narrow the console is: a number cut in two is none."""
-    for column in table.columns:
-        column.no_wrap = True
-    wide = console.options.update(width=10_000)
-    console.width = max(console.width, Measurement.get(console, wide, table).maximum)
-    console.print(table, highlight=False)
+    print_whole(console, table)
 
 
 def _heading(one: dict[str, Any]) -> str:

@@ -47,6 +47,7 @@ __all__ = [
     "load_artifact",
     "load_runtime",
     "packed_file_bytes",
+    "read_manifest",
     "resolve_artifact",
     "runtime_of",
     "save_artifact",
@@ -250,7 +251,7 @@ def load_artifact(path: Path) -> Artifact:
     ArtifactTamperedError
         If the manifest or the weights do not match their hash.
     """
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     weights = _read(path / WEIGHTS_NAME, _MAX_WEIGHTS_BYTES)
     digest = hashlib.sha256(weights).hexdigest()
     if digest != manifest.weights_sha256:
@@ -328,7 +329,7 @@ def resolve_artifact(id_or_path: str | Path, *folders: Path) -> Path:
 
 def list_artifacts(folder: Path = SHIPPED) -> list[tuple[Path, Manifest]]:
     """List the artifacts in a folder, by role and id; their weights are not read."""
-    found = [(path, _read_manifest(path)) for path in _folders(folder)]
+    found = [(path, read_manifest(path)) for path in _folders(folder)]
     return sorted(found, key=lambda item: (item[1].role, item[1].model_id))
 
 
@@ -350,7 +351,14 @@ def _read(path: Path, limit: int) -> bytes:
         raise ArtifactFormatError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read and verify the manifest of an artifact's folder; its weights are not read.
+
+    Raises
+    ------
+    ArtifactNotFoundError, ArtifactFormatError, ArtifactTamperedError
+        As of `load_artifact`.
+    """
     source = path / MANIFEST_NAME
     data = _read(source, _MAX_MANIFEST_BYTES)
     try:

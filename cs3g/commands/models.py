@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cs3g_model.artifacts import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="List models.")
 
@@ -30,35 +33,65 @@ def list_models(
     from rich.console import Console
     from rich.table import Table
 
-    from cs3g_model.artifacts import SHIPPED, list_artifacts
-    from cs3g_model.errors import ArtifactNotFoundError
+    from cs3g.tables import print_whole
+    from cs3g_model.artifacts import MANIFEST_NAME, SHIPPED, read_manifest
+    from cs3g_model.errors import ArtifactError, ArtifactNotFoundError
 
     if folder is not None and not folder.is_dir():
         raise ArtifactNotFoundError(f"{folder} is no folder of artifacts")
-    manifests = [manifest for _, manifest in list_artifacts(folder or SHIPPED)]
+    found: list[tuple[Path, Manifest]] = []
+    unusable: list[ArtifactError] = []
+    for path in sorted(path.parent for path in (folder or SHIPPED).glob(f"[!.]*/{MANIFEST_NAME}")):
+        try:
+            found.append((path, read_manifest(path)))
+        except ArtifactError as error:
+            unusable.append(error)
+    found.sort(key=lambda item: (item[1].role, item[1].model_id))
+    sizes = {m.model_id: m.weights_bytes for _, m in found}
     if as_json:
         rows = [
             {
+                **msgspec.to_builtins(m),
                 "id": m.model_id,
-                "role": m.role,
+                "path": str(path),
                 "bytes": m.weights_bytes,
                 "params": m.parameters,
-                **msgspec.to_builtins(m),
+                "precision": _precision(m),
+                "times_smaller_than_parent": _times(sizes.get(m.parent_id or ""), m.weights_bytes),
             }
-            for m in manifests
+            for path, m in found
         ]
         typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
-        return
-    table = Table("id", "role", "bytes", "params", "valid rank IC", "test rank IC", box=None)
-    for m in manifests:
-        table.add_row(
-            m.model_id,
-            m.role,
-            f"{m.weights_bytes:,}",
-            f"{m.parameters:,}",
-            *(_metric(m.metrics.get(name)) for name in ("valid_rank_ic", "test_rank_ic")),
+    else:
+        table = Table(
+            *("id", "role", "weights", "bytes", "params", "parent", "valid rank IC", "test rank IC"), box=None
         )
-    Console().print(table)
+        for _, m in found:
+            table.add_row(
+                m.model_id,
+                m.role,
+                _precision(m),
+                f"{m.weights_bytes:,}",
+                f"{m.parameters:,}",
+                m.parent_id or "-",
+                *(_metric(m.metrics.get(name)) for name in ("valid_rank_ic", "test_rank_ic")),
+            )
+        print_whole(Console(), table)
+    if unusable:
+        # After the others, so that one model of another release does not hide them.
+        more = f" (and {len(unusable) - 1} more)" if len(unusable) > 1 else ""
+        raise type(unusable[0])(f"{unusable[0]}{more}")
+
+
+def _precision(manifest: Manifest) -> str:
+    """Return what the weights are stored as: float32, or the bits of the groups of tensors."""
+    if manifest.quantization is None:
+        return "float32"
+    return f"{'/'.join(str(bits) for bits in sorted(set(manifest.quantization.groups.values())))} bits"
+
+
+def _times(parent_bytes: int | None, own_bytes: int) -> float | None:
+    return None if parent_bytes is None else parent_bytes / own_bytes
 
 
 def _metric(value: object) -> str:
