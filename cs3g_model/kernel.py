@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from cs3g_model.constants import EPSILON
 from cs3g_model.jit import kernel
+from cs3g_model.linear_kernel import RoundedInput, add_scaled, dense, linear
 from cs3g_model.vector_math import ONE, ZERO, exponential_minus_1, silu, softplus
 
-__all__ = ["LANES", "StudentWeights", "Workspace", "allocate", "run_student"]
+__all__ = ["LANES", "Inputs", "Scales", "StudentWeights", "Workspace", "allocate", "run_student"]
 
 Array = NDArray[np.float32]
 
@@ -25,6 +26,29 @@ LANES: Final = 32
 """N is padded to this with absent rows, so that no vectorized loop has a slow scalar tail."""
 
 _HALF: Final = np.float32(0.5)
+
+
+class Scales(NamedTuple):
+    """What the rows of each matrix are multiplied by where its input is rounded; else not read."""
+
+    inward: Array  # (D,)
+    delta: Array  # (D,)
+    B: Array  # (S,)
+    C: Array  # (S,)
+    query: Array  # (R,)
+    key: Array  # (R,)
+    hidden: Array  # (D,)
+    outward: Array  # (1,)
+
+
+class Inputs(NamedTuple):
+    """How the inputs of the linear layers are rounded."""
+
+    bands: RoundedInput
+    u: RoundedInput
+    y: RoundedInput
+    parts: RoundedInput
+    z: RoundedInput
 
 
 class StudentWeights(NamedTuple):
@@ -48,6 +72,9 @@ class StudentWeights(NamedTuple):
     hidden_bias: Array  # (D,)
     outward: Array  # (1, D)
     outward_bias: Array  # (1,)
+    no_bias: Array  # (max(S, R),) of 0
+    scales: Scales
+    inputs: Inputs
 
 
 class Workspace(NamedTuple):
@@ -76,6 +103,7 @@ class Workspace(NamedTuple):
     sector_count: Array  # (G,)
     hidden: Array  # (D, N)
     score: Array  # (1, N)
+    rounded: Array  # (most rows of a rounded input, N)
 
 
 def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Workspace:
@@ -113,6 +141,7 @@ def allocate(weights: StudentWeights, n_instruments: int, n_sectors: int) -> Wor
         sector_count=empty(n_sectors),
         hidden=empty(D, N),
         score=empty(1, N),
+        rounded=empty(max(len(rounded.inverse) for rounded in weights.inputs), N),
     )
 
 
@@ -135,20 +164,22 @@ def run_student(
     """
     N = mask.shape[1]
     D = w.h.shape[0]
+    scales, inputs = weights.scales, weights.inputs
     for t in range(mask.shape[0]):
         for n in range(N):
             w.live[n] = ONE if mask[t, n] else ZERO
         _filter(weights.threshold, features[t], w)
-        _affine(weights.inward, weights.inward_bias, w.bands, w.u)
+        dense(weights.inward, weights.inward_bias, scales.inward, inputs.bands, w.bands, w.rounded, w.u)
         _silu_rows(w.u)
-        _affine(weights.delta, weights.delta_bias, w.u, w.delta)
-        _linear(weights.B, w.u, w.B)
-        _linear(weights.C, w.u, w.C)
+        dense(weights.delta, weights.delta_bias, scales.delta, inputs.u, w.u, w.rounded, w.delta)
+        dense(weights.B, weights.no_bias, scales.B, inputs.u, w.u, w.rounded, w.B)
+        dense(weights.C, weights.no_bias, scales.C, inputs.u, w.u, w.rounded, w.C)
         _scan(weights.A, weights.A_inverse, weights.D, w)
         _transpose(w.parts[:D], w.rows)
         _center(w)
-        _linear(weights.query, w.parts[:D], w.query)
-        _linear(weights.key, w.parts[:D], w.key)
+        y = w.parts[:D]
+        dense(weights.query, weights.no_bias, scales.query, inputs.y, y, w.rounded, w.query)
+        dense(weights.key, weights.no_bias, scales.key, inputs.y, y, w.rounded, w.key)
         _mix_low_rank(w, w.parts[D : 2 * D])
         _mix_sectors(sector, w)
         _transpose(w.mixed, w.parts[2 * D : 3 * D])
@@ -157,9 +188,9 @@ def run_student(
             threshold, mass = weights.edge_threshold[e], weights.edge_mass[e]
             _mix_neighbors(neighbors[t], neighbor_weights[t], first, end, threshold, mass, w)
             _transpose(w.mixed, w.parts[(3 + e) * D : (4 + e) * D])
-        _affine(weights.hidden, weights.hidden_bias, w.parts, w.hidden)
+        dense(weights.hidden, weights.hidden_bias, scales.hidden, inputs.parts, w.parts, w.rounded, w.hidden)
         _silu_rows(w.hidden)
-        _affine(weights.outward, weights.outward_bias, w.hidden, w.score)
+        dense(weights.outward, weights.outward_bias, scales.outward, inputs.z, w.hidden, w.rounded, w.score)
         for n in range(N):
             scores[t, n] = w.score[0, n] if mask[t, n] else ZERO
 
@@ -191,48 +222,6 @@ def _filter(threshold: Array, x: Array, w: Workspace) -> None:
             newest = haar[2 * lag - 2, f]
             for n in range(N):
                 newest[n] = fresh[n] if live[n] > ZERO else newest[n]
-
-
-@kernel
-def _linear(weight: Array, x: Array, out: Array) -> None:
-    out[:] = ZERO
-    _accumulate(weight, x, out)
-
-
-@kernel
-def _affine(weight: Array, bias: Array, x: Array, out: Array) -> None:
-    for o in range(out.shape[0]):
-        out[o] = bias[o]
-    _accumulate(weight, x, out)
-
-
-@kernel
-def _accumulate(weight: Array, x: Array, out: Array) -> None:
-    # Two outputs by four inputs per pass: fewer loads and stores, each output's order unchanged.
-    rows, inputs = weight.shape
-    N = x.shape[1]
-    whole = inputs - inputs % 4
-    for o in range(0, rows - 1, 2):
-        y, z = out[o], out[o + 1]
-        for i in range(0, whole, 4):
-            a, b, c, d = weight[o, i], weight[o, i + 1], weight[o, i + 2], weight[o, i + 3]
-            e, f, g, h = weight[o + 1, i], weight[o + 1, i + 1], weight[o + 1, i + 2], weight[o + 1, i + 3]
-            xa, xb, xc, xd = x[i], x[i + 1], x[i + 2], x[i + 3]
-            for n in range(N):
-                y[n] = (((y[n] + a * xa[n]) + b * xb[n]) + c * xc[n]) + d * xd[n]
-                z[n] = (((z[n] + e * xa[n]) + f * xb[n]) + g * xc[n]) + h * xd[n]
-        for i in range(whole, inputs):
-            _add_scaled(weight[o, i], x[i], y)
-            _add_scaled(weight[o + 1, i], x[i], z)
-    for o in range(rows - rows % 2, rows):
-        for i in range(inputs):
-            _add_scaled(weight[o, i], x[i], out[o])
-
-
-@kernel
-def _add_scaled(scale: np.float32, x: Array, out: Array) -> None:
-    for n in range(x.shape[0]):
-        out[n] = out[n] + scale * x[n]
 
 
 @kernel
@@ -334,11 +323,11 @@ def _mix_low_rank(w: Workspace, out: Array) -> None:
     norm = w.fresh
     norm[:] = _EPSILON
     for r in range(R):
-        _add_scaled(w.weight[0, r], w.query[r], norm)
+        add_scaled(w.weight[0, r], w.query[r], norm)
     for n in range(N):
         norm[n] = ONE / norm[n]
     _transpose(w.total, w.mixing)
-    _linear(w.mixing, w.query, out)
+    linear(w.mixing, w.query, out)
     for i in range(D):
         row = out[i]
         for n in range(N):
@@ -402,7 +391,7 @@ def _mix_neighbors(
             j = neighbors[n, k]
             a = _neighbor_weight(j, weights[n, k], threshold, live)
             norm += abs(a)
-            _add_scaled(a, rows[max(j, 0)], out)
+            add_scaled(a, rows[max(j, 0)], out)
         norm = ONE / norm
         for i in range(D):
             out[i] *= norm

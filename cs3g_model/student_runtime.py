@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.config import StudentConfig
-from cs3g_model.constants import SECTOR
+from cs3g_model.constants import RELATION_SCALE, SECTOR
 from cs3g_model.errors import ArtifactFormatError, ShapeError
-from cs3g_model.kernel import LANES, StudentWeights, Workspace, allocate, run_student
+from cs3g_model.kernel import LANES, Inputs, Scales, StudentWeights, Workspace, allocate, run_student
+from cs3g_model.linear_kernel import unrounded
 from cs3g_model.protocol import Role
 from cs3g_model.shapes import check_shape, check_snapshots
 from cs3g_model.snapshots import Snapshots, slots_of
@@ -76,8 +77,8 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
     for i, name in enumerate(config.relations):
         if name != SECTOR:
             e = place[name] - 3
-            thresholds[e] = abs(take(f"relations.{i}.threshold", 1)[0])
-            masses[e] = np.logaddexp(take(f"relations.{i}.mass", 1)[0], np.float32(0))
+            thresholds[e] = RELATION_SCALE * abs(take(f"relations.{i}.threshold", 1)[0])
+            masses[e] = np.logaddexp(RELATION_SCALE * take(f"relations.{i}.mass", 1)[0], np.float32(0))
     zeros = np.zeros((R, D), np.float32)
     weights = StudentWeights(
         threshold=threshold,
@@ -98,6 +99,9 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         hidden_bias=take("hidden.bias", D),
         outward=take("outward.weight", 1, D),
         outward_bias=take("outward.bias", 1),
+        no_bias=np.zeros(max(S, R), np.float32),
+        scales=Scales(*(np.ones(rows, np.float32) for rows in (D, D, S, S, R, R, D, 1))),
+        inputs=Inputs(*(unrounded() for _ in Inputs._fields)),
     )
     if not (np.isfinite(A).all() and np.isfinite(A_inverse).all()):
         raise ArtifactFormatError("the student's `ssm.A_log` must give finite rates that are not 0")
