@@ -255,5 +255,7 @@ def panel_groups(relations: Path, panel: MarketPanel) -> Int64Array:
     found = [sectors.get(symbol) for symbol in panel.symbols]
     codes = {name: code for code, name in enumerate(sorted({name for name in found if name}))}
     if not codes:
-        raise SchemaMismatch(f"{relations}: knows none of the panel's {len(panel.symbols)} symbols")
+        raise SchemaMismatch(
+            f"{relations}: tells no sector of any of the panel's {len(panel.symbols)} symbols"
+        )
     return np.array([codes[name] if name else -1 for name in found], np.int64)

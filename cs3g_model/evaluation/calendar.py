@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 __all__ = ["DAY_NS", "bar_length_ns", "session_numbers", "windows_a_year"]
 
 DAY_NS: Final = 86_400_000_000_000
-HOUR_NS: Final = 3_600_000_000_000
 
 TRADING_DAYS_A_YEAR: Final = 252.0
 CALENDAR_DAYS_A_YEAR: Final = 365.0
@@ -29,7 +28,8 @@ def bar_length_ns(starts_ns: Int64Array) -> int:
 def session_numbers(starts_ns: Int64Array, bar_ns: int) -> Int64Array:
     """Return the session of each intraday window; windows of a day or more are all of one.
 
-    A session ends where the next window starts more than an hour and more than three bars later.
+    A session ends where the next window does not follow at once: what happens over a night or a pause is another
+    thing than the return of a minute.
 
     Parameters
     ----------
@@ -44,8 +44,7 @@ def session_numbers(starts_ns: Int64Array, bar_ns: int) -> Int64Array:
     """
     if bar_ns >= DAY_NS or not len(starts_ns):
         return np.zeros(len(starts_ns), np.int64)
-    breaks = np.diff(starts_ns) > max(HOUR_NS, 3 * bar_ns)
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(breaks, dtype=np.int64)])
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(starts_ns) > bar_ns, dtype=np.int64)])
 
 
 def windows_a_year(starts_ns: Int64Array) -> float:

@@ -211,5 +211,5 @@ def test_groups_are_codes_of_sectors(tmp_path: Path) -> None:
     panel = read_table(written(panel_frame(), tmp_path / "panel.parquet"))
     sectors = pl.DataFrame({"symbol": ["B", "Z"], "sector": ["Tech", "Oil"]})
     assert panel_groups(written(sectors, tmp_path / "sectors.parquet"), panel).tolist() == [-1, 0]
-    with pytest.raises(SchemaMismatch, match="knows none"):
+    with pytest.raises(SchemaMismatch, match="tells no sector"):
         panel_groups(written(sectors[1:], tmp_path / "other.parquet"), panel)
