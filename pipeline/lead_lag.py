@@ -14,6 +14,7 @@ destinations with gaps.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -71,63 +72,69 @@ def find_leaders(
     instruments = ring.shape[1]
     rows = (pairs + _UNROLLED - 1) // _UNROLLED * _UNROLLED  # those beyond the pairs are 0
     values, present = work[:rows], work[rows : 2 * rows]
-    y, y_there, yy = values, present, work[4 * rows : 5 * rows]
     recent_returns(ring, seq - 1, pairs, values, present)
-    order, n_whole = _whole_first(present, pairs)
+    count = _sum_rows(present)
+    sources, n_whole = _order_by_gaps(count, pairs, least)
+    n_used = len(sources)
+    newest = ring[seq % ring.shape[0]]
+    later = np.empty(len(destinations))
+    for d in range(len(destinations)):
+        i = destinations[d]
+        neighbors[i] = -1
+        weights[i] = 0.0
+        later[d] = count[i] - present[0, i] + (0.0 if math.isnan(newest[i]) else 1.0)
+    chosen, _ = _order_by_gaps(later, pairs, least)
+
+    y, y_there, yy = values, present, work[4 * rows : 5 * rows]
     if n_whole < instruments:
         y, y_there = work[2 * rows : 3 * rows], work[3 * rows : 4 * rows]
         for w in range(rows):
-            for s in range(instruments):
-                y[w, s] = values[w, order[s]]
-                y_there[w, s] = present[w, order[s]]
+            for s in range(n_used):
+                y[w, s] = values[w, sources[s]]
+                y_there[w, s] = present[w, sources[s]]
     for w in range(rows):
-        for s in range(instruments):
+        for s in range(n_used):
             yy[w, s] = y[w, s] * y[w, s]
-    ones = np.ones((2, rows))
-    both_y, both_yy = np.empty((2, instruments)), np.empty((2, instruments))
-    _sum_products(ones, y, 2, 0, both_y)
-    _sum_products(ones, yy, 2, 0, both_yy)
-    whole_y, whole_yy = both_y[0], both_yy[0]
+    whole, whole_y, whole_yy = np.ones((2, rows)), np.empty((2, instruments)), np.empty((2, instruments))
+    _sum_products(whole, y, 2, 0, n_used, whole_y)
+    _sum_products(whole, yy, 2, 0, n_used, whole_yy)
     sums = work[len(work) - 6 * _BLOCK :]
     n, sx, sy = sums[:_BLOCK], sums[_BLOCK : 2 * _BLOCK], sums[2 * _BLOCK : 3 * _BLOCK]
     sxx, syy, sxy = sums[3 * _BLOCK : 4 * _BLOCK], sums[4 * _BLOCK : 5 * _BLOCK], sums[5 * _BLOCK :]
     x, x_there = np.empty((_BLOCK, rows)), np.empty((_BLOCK, rows))
-    line, correlations = np.empty(instruments), np.empty(instruments)
-    for start in range(0, len(destinations), _BLOCK):
-        block = destinations[start : start + _BLOCK]
+    line, correlations = np.empty(n_used), np.full(instruments, UNDEFINED)
+    for start in range(0, len(chosen), _BLOCK):
+        block = destinations[chosen[start : start + _BLOCK]]
         series_of(ring, seq, pairs, block, x, x_there)
         lines = (len(block) + 1) // 2 * 2
-        _sum_products(x, y, lines, 0, sxy)
-        _sum_products(x_there, y_there, lines, n_whole, n)
-        _sum_products(x, y_there, lines, n_whole, sx)
-        _sum_products(x * x, y_there, lines, n_whole, sxx)
+        _sum_products(x, y, lines, 0, n_used, sxy)
+        _sum_products(x_there, y_there, lines, n_whole, n_used, n)
+        _sum_products(x, y_there, lines, n_whole, n_used, sx)
+        _sum_products(x * x, y_there, lines, n_whole, n_used, sxx)
         if x_there[: len(block), :pairs].min() == 0.0:
-            _sum_products(x_there, y, lines, 0, sy)
-            _sum_products(x_there, yy, lines, 0, syy)
+            _sum_products(x_there, y, lines, 0, n_used, sy)
+            _sum_products(x_there, yy, lines, 0, n_used, syy)
         else:  # to the same bits
-            for d in range(len(block)):
-                sy[d] = whole_y
-                syy[d] = whole_yy
+            sy[: len(block)] = whole_y[0]
+            syy[: len(block)] = whole_yy[0]
         for d in range(len(block)):
-            count, sum_x, sum_xx = 0.0, 0.0, 0.0
+            own, own_x, own_xx = 0.0, 0.0, 0.0
             for w in range(rows):
-                count += x_there[d, w]
-                sum_x += x[d, w]
-                sum_xx += x[d, w] * x[d, w]
-            n[d, :n_whole] = count
-            sx[d, :n_whole] = sum_x
-            sxx[d, :n_whole] = sum_xx
+                own += x_there[d, w]
+                own_x += x[d, w]
+                own_xx += x[d, w] * x[d, w]
+            n[d, :n_whole] = own
+            sx[d, :n_whole] = own_x
+            sxx[d, :n_whole] = own_xx
             pair_correlations(n[d], sx[d], sy[d], sxx[d], syy[d], sxy[d], least, line)
-            for s in range(instruments):
-                correlations[order[s]] = line[s]
+            for s in range(n_used):
+                correlations[sources[s]] = line[s]
             correlations[block[d]] = UNDEFINED
             _keep_strongest(correlations, neighbors[block[d]], weights[block[d]])
 
 
 @kernel
 def _keep_strongest(correlations: Float64Array, neighbors: Int32Array, weights: Float32Array) -> None:
-    neighbors[:] = -1
-    weights[:] = 0.0
     best = np.full(len(neighbors), -1.0)
     weakest = -1.0
     for j in range(len(correlations)):
@@ -136,21 +143,20 @@ def _keep_strongest(correlations: Float64Array, neighbors: Int32Array, weights: 
 
 
 @kernel
-def _whole_first(present: Float64Array, pairs: int) -> tuple[Int32Array, int]:
-    # Instruments with all their returns, then those with gaps; and how many the former are.
-    count = _sum_rows(present)
+def _order_by_gaps(count: Float64Array, pairs: int, least: int) -> tuple[Int32Array, int]:
+    # Series with all their returns, then those with gaps but returns enough; and how many the former are.
     order = np.empty(len(count), np.int32)
     n_whole = 0
     for j in range(len(count)):
         if count[j] == pairs:
             order[n_whole] = j
             n_whole += 1
-    place = n_whole
+    n_used = n_whole
     for j in range(len(count)):
-        if count[j] != pairs:
-            order[place] = j
-            place += 1
-    return order, n_whole
+        if least <= count[j] < pairs:
+            order[n_used] = j
+            n_used += 1
+    return order[:n_used], n_whole
 
 
 @kernel
@@ -164,11 +170,13 @@ def _sum_rows(values: Float64Array) -> Float64Array:
 
 
 @kernel
-def _sum_products(x: Float64Array, y: Float64Array, lines: int, first: int, out: Float64Array) -> None:
-    # out[d, j] = sum over w of x[d, w] y[w, j], for an even number of lines and the columns from `first` on.
+def _sum_products(
+    x: Float64Array, y: Float64Array, lines: int, first: int, last: int, out: Float64Array
+) -> None:
+    # out[d, j] = sum over w of x[d, w] y[w, j], for an even number of lines and the columns first .. last - 1.
     # Every out[d, j] is a sum of its own in one order, so the loop over j vectorizes without a change of bits.
-    for start in range(first, y.shape[1], _TILE):
-        stop = min(start + _TILE, y.shape[1])
+    for start in range(first, last, _TILE):
+        stop = min(start + _TILE, last)
         for d in range(0, lines, 2):
             a, b = out[d, start:stop], out[d + 1, start:stop]
             a[:] = 0.0
