@@ -18,7 +18,7 @@ from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.errors import ConfigError
 from cs3g_model.metrics import agreement, bootstrap_mean, ic, rank_ic
 from cs3g_model.protocol import StreamingModel
-from cs3g_model.train import Progress
+from cs3g_model.training.options import Progress
 from pipeline.graphs import snapshots_of
 from topics.runs import GraphRun
 from topics.types import BoolArray, Float32Array
@@ -49,14 +49,25 @@ class History:
 
     def splits(self) -> dict[str, tuple[str, str]]:
         """Return the first and last date of each part."""
-        parts = self._parts() | {"train": (0, self.data.train_stop)}
+        parts = self.parts() | {"train": (0, self.data.train_stop)}
         return {
             name: (window_date(self.run, start), window_date(self.run, stop - 1))
             for name, (start, stop) in parts.items()
         }
 
     def metrics(self, model: StreamingModel, teacher: StreamingModel | None = None) -> dict[str, Any]:
-        """Score the history with what serves, and judge every part but the training one.
+        """Score the history with what serves, and judge it; see `judged`."""
+        return self.judged(self.scores(model), None if teacher is None else self.scores(teacher))
+
+    def judged(self, scores: Float32Array, told: Float32Array | None = None) -> dict[str, Any]:
+        """Judge scores on every part but the training one.
+
+        Parameters
+        ----------
+        scores
+            (T, N), T = test_stop.
+        told
+            A teacher's, to compare with.
 
         Returns
         -------
@@ -64,14 +75,12 @@ class History:
             Per part: windows, IC, rank IC with its bootstrap limits, the same of one-window reversal, and the
             rank agreement with a teacher.
         """
-        scores = self._scores(model)
-        told = None if teacher is None else self._scores(teacher)
         returns = next_returns(self.run)
         past = np.full_like(returns, np.nan)
         past[1:] = returns[:-1]
         known = continuously_present(self.run.mask)
         out: dict[str, Any] = {}
-        for name, (start, stop) in self._parts().items():
+        for name, (start, stop) in self.parts().items():
             part = slice(start, stop - 1)  # the last label is realized in the next part
             counts: BoolArray = known[part] & np.isfinite(returns[part])
             label = returns[part]
@@ -86,13 +95,15 @@ class History:
                 out[f"{name}_rank_ic_minus_teacher"] = asdict(bootstrap_mean(paired))
         return out
 
-    def _parts(self) -> dict[str, tuple[int, int]]:
+    def parts(self) -> dict[str, tuple[int, int]]:
+        """Return the windows [start, stop) of each part but the training one."""
         parts = {"valid": (self.data.train_stop, self.data.valid_stop)}
         if self.test_stop > self.data.valid_stop:
             parts["test"] = (self.data.valid_stop, self.test_stop)
         return parts
 
-    def _scores(self, model: StreamingModel) -> Float32Array:
+    def scores(self, model: StreamingModel) -> Float32Array:
+        """Score windows [0, test_stop) with what serves; (test_stop, N)."""
         run = snapshots_of(self.run)
         part = replace(
             run,

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Literal
 
 import typer
 
+from cs3g.fit_options import (
+    CheckpointFolder,
+    Config,
+    Data,
+    Device,
+    Epochs,
+    MetricsFile,
+    Out,
+    Relations,
+    Resume,
+    Seed,
+    Seeds,
+    TestEnd,
+    TrainEnd,
+    ValidEnd,
+    Window,
+    parse_seeds,
+)
+
 app = typer.Typer(no_args_is_help=True, help="Train a model on a panel.")
+
+_HELP = """{what} and save it with its metrics; prints its folder.
+
+Example: cs3g train {role} --data panel.parquet --relations sectors.parquet --train-end 2017-12-31
+--valid-end 2018-12-31 --seed 0 --out models
+
+Several seeds on several cores, with their mean, spread and ensemble in models/{role}-seeds.json:
+torchrun --nproc-per-node 2 -m cs3g train {role} --seeds 0,1,2,3 ... . With one seed the processes share its dates.
+"""
 
 
 @app.callback()
@@ -18,60 +43,61 @@ def _group() -> None:
     """Train a model on a panel."""
 
 
-@app.command("teacher")
-def teacher(
-    data: Annotated[str, typer.Option(help="A panel or tick file, or the name of an installed data set.")],
-    train_end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day to fit, UTC.")],
-    valid_end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day to choose by, UTC.")],
-    out: Annotated[Path, typer.Option(help="Folder in which the artifact's folder appears.")],
-    relations: Annotated[
-        Path | None, typer.Option(help="Table of symbol, sector, or of symbol_a, symbol_b.")
-    ] = None,
-    test_end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Judge the days after --valid-end up to this one."),
-    ] = None,
-    window: Annotated[
-        str | None, typer.Option(help="Length of a window, such as 1s; the bars' own by default.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Most passes over the training windows.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with tables [model] and [train] of settings to change.")
-    ] = None,
-) -> None:
-    """Train a teacher (S3G) and save it with its metrics; prints its folder.
+def _command(role: Literal["teacher", "student"]) -> Callable[..., None]:
+    def command(
+        data: Data,
+        train_end: TrainEnd,
+        valid_end: ValidEnd,
+        out: Out,
+        relations: Relations = None,
+        test_end: TestEnd = None,
+        window: Window = None,
+        seed: Seed = 0,
+        seeds: Seeds = None,
+        epochs: Epochs = None,
+        config: Config = None,
+        device: Device = "auto",
+        checkpoint: CheckpointFolder = None,
+        resume: Resume = False,
+        metrics: MetricsFile = None,
+    ) -> None:
+        import msgspec
 
-    Example: cs3g train teacher --data panel.parquet --relations sectors.parquet --train-end 2017-12-31
-    --valid-end 2018-12-31 --seed 0 --out models
-    """
-    import msgspec
+        from cs3g.fitting import History, read_settings
+        from cs3g.panel_data import PanelFile, parse_window
+        from cs3g.seed_fits import SeedPlan, fit_seeds
+        from cs3g_model.config import StudentConfig, TeacherConfig, TrainConfig
 
-    from cs3g.fitting import History, progress_bar, read_settings
-    from cs3g.panel_data import PanelFile, parse_window
-    from cs3g_model.artifacts import save_artifact
-    from cs3g_model.config import TeacherConfig, TrainConfig
-    from cs3g_model.teacher_runtime import TeacherRuntime
-    from cs3g_model.train import train
+        all_seeds = parse_seeds(seed, seeds)
+        if resume and checkpoint is None:
+            raise typer.BadParameter("--resume needs the folder to go on from: give --checkpoint")
+        kind: type[TeacherConfig | StudentConfig] = TeacherConfig if role == "teacher" else StudentConfig
+        changes = read_settings(config, {"model": kind, "train": TrainConfig})
+        if epochs is not None:
+            changes["train"]["epochs"] = epochs
+        panel = PanelFile(data, relations, parse_window(window))
+        plan = SeedPlan(
+            model=msgspec.convert(changes["model"], kind),
+            settings=msgspec.convert(changes["train"], TrainConfig),
+            seeds=all_seeds,
+            out=out,
+            device=device,
+            checkpoint=checkpoint,
+            resume=resume,
+            metrics=metrics,
+            data_sha256=panel.sha256(),
+        )
+        history = History.split(
+            panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None
+        )
+        for path in fit_seeds(plan, history):
+            typer.echo(str(path))
 
-    changes = read_settings(config, {"model": TeacherConfig, "train": TrainConfig})
-    changes["train"] |= {"seed": seed, **({} if epochs is None else {"epochs": epochs})}
-    model, settings = TeacherConfig(**changes["model"]), TrainConfig(**changes["train"])
-    panel = PanelFile(data, relations, parse_window(window))
-    history = History.split(
-        panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None
-    )
-    with progress_bar("teacher") as progress:
-        result = train(model, history.data, settings, progress)
-    folder = save_artifact(
-        out,
-        model,
-        result.tensors,
-        data_sha256=panel.sha256(),
-        splits=history.splits(),
-        seed=seed,
-        command=shlex.join(["cs3g", *sys.argv[1:]]),
-        training=msgspec.to_builtins(settings),
-        metrics=history.metrics(TeacherRuntime(model, result.tensors, "unsaved")),
-    )
-    typer.echo(str(folder))
+    return command
+
+
+app.command("teacher", help=_HELP.format(what="Train a teacher (S3G)", role="teacher"))(_command("teacher"))
+app.command(
+    "student",
+    help=_HELP.format(what="Train a student (C-S3G) on labels alone, without a teacher,", role="student"),
+)(_command("student"))
