@@ -281,7 +281,12 @@ def runtime_of(artifact: Artifact) -> StreamingModel:
         return TeacherRuntime(config, artifact.tensors, manifest.model_id)
     from cs3g_model.student_runtime import StudentRuntime
 
-    return StudentRuntime(config, artifact.tensors, manifest.model_id)
+    weights = None
+    if manifest.quantization is not None and manifest.quantization.activations:
+        from cs3g_model.compression.integer_inputs import integer_weights
+
+        weights = integer_weights(config, artifact.stored, manifest.quantization.activations)
+    return StudentRuntime(config, artifact.tensors, manifest.model_id, weights)
 
 
 def load_runtime(id_or_path: str | Path, *folders: Path) -> StreamingModel:

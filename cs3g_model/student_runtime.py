@@ -125,15 +125,19 @@ class StudentRuntime:
         Named parameters as in `student.Student`.
     model_id
         The artifact's id.
+    weights
+        The same parameters arranged for the kernel, if not as `pack_weights` does.
     """
 
     role: Role = "student"
 
-    def __init__(self, config: StudentConfig, tensors: Arrays, model_id: str) -> None:
+    def __init__(
+        self, config: StudentConfig, tensors: Arrays, model_id: str, weights: StudentWeights | None = None
+    ) -> None:
         self.config = config
         self.model_id = model_id
         self.warmup = config.warmup
-        self._weights = pack_weights(config, tensors)
+        self._weights = pack_weights(config, tensors) if weights is None else weights
         self._edges = edge_relations(config)
         self._workspace: Workspace | None = None
 

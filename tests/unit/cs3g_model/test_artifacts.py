@@ -25,6 +25,7 @@ from cs3g_model.artifacts import (
     resolve_artifact,
     save_artifact,
 )
+from cs3g_model.compression.integer_inputs import integer_weights
 from cs3g_model.compression.layout import canonical
 from cs3g_model.compression.packing import Quantization, packed_bytes, values_of
 from cs3g_model.compression.quantized import store
@@ -204,6 +205,24 @@ def test_a_quantized_model_is_small_and_scores_as_its_rounded_weights(tmp_path: 
     np.testing.assert_array_equal(scores, expected)
     assert save_quantized(tmp_path) == artifact.path
     assert save_quantized(tmp_path, hidden=6) != artifact.path
+
+
+def test_rounded_inputs_are_served_as_saved(tmp_path: Path) -> None:
+    bits = {"inward": 8, "delta": 8, "state": 8, "mixer": 8, "hidden": 8, "outward": 8, "rest": 16}
+    stored = store(canonical(SMALL_STUDENT, tensors_of(student_module())), bits)
+    grids = {"u": (2.0**-6, 10), "parts": (2.0**-5, 128)}
+    path = save_artifact(
+        tmp_path, SMALL_STUDENT, stored, quantization=Quantization(groups=bits, activations=grids)
+    )
+    plain = save_artifact(tmp_path, SMALL_STUDENT, stored, quantization=Quantization(groups=bits))
+    weights = integer_weights(SMALL_STUDENT, stored, grids)
+    values = {name: values_of(t) for name, t in stored.items()}
+    scores = []
+    for runtime in (load_runtime(path), StudentRuntime(SMALL_STUDENT, values, "id", weights)):
+        scores.append(runtime.step_many(make_snapshots(), runtime.initial_state(15))[0])
+    np.testing.assert_array_equal(*scores)
+    runtime = load_runtime(plain)
+    assert (runtime.step_many(make_snapshots(), runtime.initial_state(15))[0] != scores[0]).any()
 
 
 def test_a_changed_code_or_index_is_refused(tmp_path: Path) -> None:
