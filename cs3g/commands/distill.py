@@ -4,65 +4,123 @@ from __future__ import annotations
 
 import shlex
 import sys
-from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cs3g.fit_options import (
+    CheckpointFolder,
+    Config,
+    Data,
+    Device,
+    Epochs,
+    MetricsFile,
+    Out,
+    Relations,
+    Resume,
+    Seed,
+    TestEnd,
+    TrainEnd,
+    ValidEnd,
+    Window,
+)
+
 
 def distill(
     teacher: Annotated[str, typer.Option(help="Model id, or an artifact's folder.")],
-    data: Annotated[str, typer.Option(help="A panel or tick file, or the name of an installed data set.")],
-    train_end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day to fit, UTC.")],
-    valid_end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day to choose by, UTC.")],
-    out: Annotated[Path, typer.Option(help="Folder in which the artifact's folder appears.")],
-    relations: Annotated[
-        Path | None, typer.Option(help="Table of symbol, sector, or of symbol_a, symbol_b.")
+    data: Data,
+    train_end: TrainEnd,
+    valid_end: ValidEnd,
+    out: Out,
+    relations: Relations = None,
+    test_end: TestEnd = None,
+    window: Window = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Losses and stages: a recipe's name (default, progressive, ...) or a TOML file."),
     ] = None,
-    test_end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Judge the days after --valid-end up to this one."),
+    explainer: Annotated[
+        list[str] | None,
+        typer.Option(help="A further teacher whose explanations must agree, for recipes with keywords."),
     ] = None,
-    window: Annotated[
-        str | None, typer.Option(help="Length of a window, such as 1s; the bars' own by default.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Most passes over the training windows.")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML file with tables [model], [train] and [distill] of settings to change."),
-    ] = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    config: Config = None,
+    device: Device = "auto",
+    checkpoint: CheckpointFolder = None,
+    resume: Resume = False,
+    metrics: MetricsFile = None,
 ) -> None:
     """Distill a student (C-S3G) from a teacher and save it with its metrics; prints its folder.
 
     Example: cs3g distill --teacher teacher --data panel.parquet --relations sectors.parquet
-    --train-end 2017-12-31 --valid-end 2018-12-31 --out models
+    --train-end 2017-12-31 --valid-end 2018-12-31 --recipe progressive --out models
+
+    A recipe has its losses in stages, and may teach an assistant first. An unknown name is answered with those
+    that there are. The file of --config may have a table [distill] too, with the weights alpha, temperature and
+    hint of the default recipe.
     """
     import msgspec
 
     from cs3g.fitting import History, progress_bar, read_settings
     from cs3g.panel_data import PanelFile, parse_window
-    from cs3g_model.artifacts import load_artifact, resolve_artifact, runtime_of, save_artifact
+    from cs3g.recipe_files import read_recipe
+    from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact, runtime_of, save_artifact
     from cs3g_model.config import DistillConfig, StudentConfig, TeacherConfig, TrainConfig
-    from cs3g_model.distill import distill as fit_student
-    from cs3g_model.errors import ArtifactError
+    from cs3g_model.distillation.recipe import plain_recipe
+    from cs3g_model.distillation.stages import distill as fit_student
+    from cs3g_model.errors import ArtifactError, ConfigError
     from cs3g_model.student_runtime import StudentRuntime
+    from cs3g_model.training.options import RunOptions
+    from cs3g_model.training.place import choose_place
 
-    parent = load_artifact(resolve_artifact(teacher, out))
-    parent_config = parent.manifest.model_config()
-    if not isinstance(parent_config, TeacherConfig):
-        raise ArtifactError(f"{parent.path} is a {parent.manifest.role}, not a teacher")
+    def load_teacher(name: str) -> tuple[Artifact, TeacherConfig]:
+        artifact = load_artifact(resolve_artifact(name, out))
+        found = artifact.manifest.model_config()
+        if not isinstance(found, TeacherConfig):
+            raise ArtifactError(f"{artifact.path} is a {artifact.manifest.role}, not a teacher")
+        return artifact, found
+
+    if resume and checkpoint is None:
+        raise typer.BadParameter("--resume needs the folder to go on from: give --checkpoint")
+    parent, parent_config = load_teacher(teacher)
+    others = [load_teacher(name) for name in explainer or ()]
     changes = read_settings(config, {"model": StudentConfig, "train": TrainConfig, "distill": DistillConfig})
     changes["train"] |= {"seed": seed, **({} if epochs is None else {"epochs": epochs})}
-    model = StudentConfig(**changes["model"])
-    settings = DistillConfig(train=TrainConfig(**changes["train"]), **changes["distill"])
+    model = msgspec.convert(changes["model"], StudentConfig)
+    settings = msgspec.convert(changes["train"], TrainConfig)
+    if recipe is not None and changes["distill"]:
+        raise ConfigError(
+            f"--recipe {recipe} and table [distill] of {config} exclude each other: leave one out"
+        )
+    if changes["distill"]:
+        chosen = plain_recipe(msgspec.convert(changes["distill"], DistillConfig))
+    else:
+        chosen = read_recipe(recipe or "default")
     panel = PanelFile(data, relations, parse_window(window))
     history = History.split(
         panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None
     )
+    teachers = [parent.manifest.model_id, *(artifact.manifest.model_id for artifact, _ in others)]
+    options = RunOptions(
+        place=choose_place(device),
+        checkpoint=checkpoint,
+        resume=resume,
+        metrics=metrics,
+        identity=" ".join(teachers),
+    )
     with progress_bar("student") as progress:
-        result = fit_student(parent_config, parent.tensors, model, history.data, settings, progress)
+        result = fit_student(
+            parent_config,
+            parent.tensors,
+            model,
+            history.data,
+            chosen,
+            settings,
+            progress,
+            options,
+            explainers=[(found, artifact.tensors) for artifact, found in others],
+        )
     folder = save_artifact(
         out,
         model,
@@ -71,8 +129,13 @@ def distill(
         data_sha256=panel.sha256(),
         splits=history.splits(),
         seed=seed,
-        command=shlex.join(["cs3g", *sys.argv[1:]]),
-        training=msgspec.to_builtins(settings),
+        # A distillation that was resumed is the one that was not: its artifact is the same, to the id.
+        command=shlex.join(["cs3g", *(text for text in sys.argv[1:] if text != "--resume")]),
+        training={
+            "train": msgspec.to_builtins(settings),
+            "recipe": msgspec.to_builtins(chosen),
+            "explainers": teachers[1:],
+        },
         metrics=history.metrics(StudentRuntime(model, result.tensors, "unsaved"), runtime_of(parent)),
     )
     typer.echo(str(folder))

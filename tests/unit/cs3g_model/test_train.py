@@ -1,4 +1,4 @@
-"""Training and distillation on a small planted market."""
+"""Training on a small planted market."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from cs3g_model.config import DistillConfig, StudentConfig, TeacherConfig, TrainConfig
+from cs3g_model.config import StudentConfig, TeacherConfig, TrainConfig
 from cs3g_model.dataset import LabeledSnapshots
-from cs3g_model.distill import distill
 from cs3g_model.errors import TrainingError
-from cs3g_model.metrics import agreement, rank_ic
+from cs3g_model.metrics import rank_ic
 from cs3g_model.student import Student
-from cs3g_model.student_runtime import StudentRuntime
 from cs3g_model.teacher_runtime import TeacherRuntime
 from cs3g_model.train import FitResult, LabelObjective, Progress, fit, train
 from cs3g_model.training.options import Extent
@@ -67,27 +65,6 @@ def test_a_seed_decides_every_bit(market: LabeledSnapshots) -> None:
     for name, tensor in a.tensors.items():
         np.testing.assert_array_equal(tensor, b.tensors[name])
     assert a.losses != other.losses
-
-
-def test_distillation_makes_the_student_agree_with_the_teacher(
-    market: LabeledSnapshots, teacher: FitResult
-) -> None:
-    settings = DistillConfig(train=FAST, alpha=1.0, hint=0.1)
-    result = distill(TEACHER, teacher.tensors, STUDENT, market, settings)
-    student = StudentRuntime(STUDENT, result.tensors, "id")
-    master = TeacherRuntime(TEACHER, teacher.tensors, "id")
-    scores, _ = student.step_many(market.snapshots, student.initial_state(40))
-    told, _ = master.step_many(market.snapshots, master.initial_state(40))
-    part = slice(market.train_stop, None)
-    # alpha = 1: the student never saw a label.
-    assert np.mean(agreement(scores[part], told[part], market.snapshots.mask[part])) > 0.9
-    assert valid_rank_ic(scores, market) > 0.8 * valid_rank_ic(told, market)
-
-
-def test_an_indifferent_teacher_is_refused(market: LabeledSnapshots, teacher: FitResult) -> None:
-    flat = teacher.tensors | {"score.weight": np.zeros((1, 8), np.float32)}
-    with pytest.raises(TrainingError, match="alike"):
-        distill(TEACHER, flat, STUDENT, market, DistillConfig(train=FAST))
 
 
 def test_progress_tells_where_the_fit_stands(market: LabeledSnapshots) -> None:

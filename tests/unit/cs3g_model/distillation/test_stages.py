@@ -17,10 +17,12 @@ from cs3g_model.distillation.stages import distill, stage_ends
 from cs3g_model.errors import ConfigError, TrainingError
 from cs3g_model.inputs import snapshot_tensors
 from cs3g_model.losses import hint_loss, listwise_loss
+from cs3g_model.metrics import agreement
 from cs3g_model.student import Student
+from cs3g_model.student_runtime import StudentRuntime
 from cs3g_model.teacher import Teacher
-from cs3g_model.teacher_runtime import load_tensors
-from cs3g_model.train import LabelObjective, Progress, fit
+from cs3g_model.teacher_runtime import TeacherRuntime, load_tensors
+from cs3g_model.train import LabelObjective, Progress, fit, train
 from cs3g_model.training.batch import Objective
 from cs3g_model.training.options import RunOptions
 from tests.unit.cs3g_model.distillation.lessons import (
@@ -87,6 +89,20 @@ def test_the_plain_recipe_minimizes_its_equation(data, tensors) -> None:
     for name, tensor in expected.tensors.items():
         np.testing.assert_allclose(found.tensors[name], tensor, rtol=1e-4, atol=1e-5)
     assert found.fit.valid_rank_ics == pytest.approx(expected.valid_rank_ics, abs=1e-3)
+
+
+def test_distillation_makes_the_student_agree_with_the_teacher() -> None:
+    data = market(T=150, N=40)
+    teacher = train(TEACHER, data, msgspec.structs.replace(FAST, epochs=12))
+    settings = msgspec.structs.replace(FAST, epochs=12)
+    result = distill(TEACHER, teacher.tensors, STUDENT, data, one_stage(soft=1.0, hint=0.1), settings)
+    student = StudentRuntime(STUDENT, result.tensors, "id")
+    master = TeacherRuntime(TEACHER, teacher.tensors, "id")
+    scores, _ = student.step_many(data.snapshots, student.initial_state(40))
+    told, _ = master.step_many(data.snapshots, master.initial_state(40))
+    part = slice(data.train_stop, None)
+    # The student never saw a label.
+    assert np.mean(agreement(scores[part], told[part], data.snapshots.mask[part])) > 0.9
 
 
 def test_stages_follow_each_other_and_tell_one_progress(data, tensors) -> None:

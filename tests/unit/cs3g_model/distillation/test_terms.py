@@ -133,7 +133,7 @@ def test_known_edges_leave_out_the_absent(lesson: Lesson, update) -> None:
 
 
 def test_aligning_runs_the_student_on_keywords_and_on_the_rest(lesson: Lesson, update) -> None:
-    output, batch = update
+    _, batch = update
     keywords, c = lesson.keywords.mask[5:13], lesson.scale
     scores = []
     for kept in (keywords, ~keywords):
