@@ -22,7 +22,7 @@ from pipeline.durations import parse_duration
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graphs import snapshots_of
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
-from replay.errors import ConfigError
+from replay.errors import ConfigError, EmptyReplay
 from replay.instruments import instrument_table
 from replay.sources.base import Source
 from replay.sources.open import open_source
@@ -80,8 +80,17 @@ class PanelFile:
         )
 
     def graph_run(self) -> GraphRun:
-        """Return all snapshots as one run."""
-        return join_graph_runs(self.graph_runs())
+        """Return all snapshots as one run.
+
+        Raises
+        ------
+        EmptyReplay
+            If the file makes no window.
+        """
+        runs = list(self.graph_runs())
+        if not runs:
+            raise EmptyReplay(f"{self.path}: no window: it has no row with a volume and prices above zero")
+        return join_graph_runs(runs)
 
     def sha256(self) -> dict[str, str]:
         """Return the SHA-256 of the files by name."""

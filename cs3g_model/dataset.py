@@ -46,9 +46,20 @@ class LabeledSnapshots:
             )
         if self.scored(0, self.train_stop).sum() < 2:
             raise TrainingError("the training windows hold no label: check the dates and the panel's gaps")
+        if not self._some_differ(self.train_stop):
+            raise TrainingError(
+                "the training windows hold nothing to learn: none has two instruments with different labels; "
+                "a cross-section takes two, and prices that move"
+            )
 
     def scored(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Return (stop - start, N) bool: which labels of a part count, its last window's never."""
         counts = self.snapshots.mask[start:stop] & np.isfinite(self.labels[start:stop])
         counts[-1:] = False
         return counts
+
+    def _some_differ(self, stop: int) -> bool:
+        scored = self.scored(0, stop)
+        labels = self.labels[:stop]
+        low = np.where(scored, labels, np.inf).min(axis=1)
+        return bool((np.where(scored, labels, -np.inf).max(axis=1) > low).any())
