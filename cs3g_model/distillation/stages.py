@@ -29,8 +29,9 @@ from cs3g_model.inputs import SnapshotTensors, snapshot_tensors
 from cs3g_model.student import Student
 from cs3g_model.teacher import Teacher
 from cs3g_model.teacher_runtime import load_tensors, single_thread
-from cs3g_model.train import FitResult, LabelObjective, Progress, fit
-from cs3g_model.training.options import Extent, RunOptions
+from cs3g_model.training.label_losses import LabelObjective
+from cs3g_model.training.loop import fit
+from cs3g_model.training.options import Extent, FitResult, Progress, RunOptions
 
 __all__ = ["Distilled", "StageReport", "distill"]
 

@@ -14,8 +14,8 @@ from cs3g_model.distillation.lessons import Keywords, Lesson
 from cs3g_model.distillation.rows import Rows
 from cs3g_model.errors import ConfigError
 from cs3g_model.inputs import ModelOutput
-from cs3g_model.train import LabelObjective
 from cs3g_model.training.batch import Batch
+from cs3g_model.training.label_losses import LabelObjective
 
 __all__ = ["Classroom", "Term", "TermSettings", "View", "check_positive"]
 

@@ -17,7 +17,8 @@ from cs3g_model.errors import CompressionError
 from cs3g_model.inputs import initial_tensors, snapshot_tensors
 from cs3g_model.metrics import agreement
 from cs3g_model.student_runtime import StudentRuntime
-from cs3g_model.train import LabelObjective, fit, train
+from cs3g_model.training.label_losses import LabelObjective
+from cs3g_model.training.loop import fit, train
 from tests.unit.cs3g_model.factories import (
     SMALL_STUDENT,
     make_snapshots,

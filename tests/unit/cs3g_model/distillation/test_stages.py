@@ -22,9 +22,10 @@ from cs3g_model.student import Student
 from cs3g_model.student_runtime import StudentRuntime
 from cs3g_model.teacher import Teacher
 from cs3g_model.teacher_runtime import TeacherRuntime, load_tensors
-from cs3g_model.train import LabelObjective, Progress, fit, train
 from cs3g_model.training.batch import Objective
-from cs3g_model.training.options import RunOptions
+from cs3g_model.training.label_losses import LabelObjective
+from cs3g_model.training.loop import fit, train
+from cs3g_model.training.options import Progress, RunOptions
 from tests.unit.cs3g_model.distillation.lessons import (
     FAST,
     STUDENT,

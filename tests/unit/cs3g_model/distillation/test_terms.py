@@ -21,8 +21,8 @@ from cs3g_model.distillation.structure import local_structure_loss
 from cs3g_model.distillation.term import Classroom
 from cs3g_model.errors import ConfigError
 from cs3g_model.inputs import ModelOutput, initial_tensors, snapshot_tensors
-from cs3g_model.train import LabelObjective
 from cs3g_model.training.batch import Batch
+from cs3g_model.training.label_losses import LabelObjective
 from tests.unit.cs3g_model.distillation.lessons import STUDENT, TEACHER, market
 from tests.unit.cs3g_model.factories import student_module, teacher_module
 

@@ -14,8 +14,9 @@ from cs3g_model.errors import TrainingError
 from cs3g_model.metrics import rank_ic
 from cs3g_model.student import Student
 from cs3g_model.teacher_runtime import TeacherRuntime
-from cs3g_model.train import FitResult, LabelObjective, Progress, fit, train
-from cs3g_model.training.options import Extent
+from cs3g_model.training.label_losses import LabelObjective
+from cs3g_model.training.loop import fit, train
+from cs3g_model.training.options import Extent, FitResult, Progress
 from tests.unit.cs3g_model.factories import make_snapshots, planted_market
 
 TEACHER = TeacherConfig(width=8, layers=1, state_size=2, heads=1, rank=2, edges=4, dropout=0.0)
