@@ -15,7 +15,7 @@ import polars as pl
 
 from cs3g_model.evaluation.calendar import DAY_NS
 from cs3g_model.evaluation.panel import MarketPanel
-from replay.errors import CorruptFile, InvalidRow, MissingFile, SchemaMismatch
+from replay.errors import CorruptFile, EmptyReplay, InvalidRow, MissingFile, SchemaMismatch
 from replay.sources.relations import read_relations
 from topics.types import Float64Array, Int64Array
 
@@ -78,6 +78,8 @@ def read_table(path: Path) -> MarketPanel:
         If there is no such table.
     SchemaMismatch
         If a column is missing or of the wrong kind.
+    EmptyReplay
+        If no row is left.
     InvalidRow
         If a symbol has two rows in one window.
     """
@@ -92,6 +94,8 @@ def read_table(path: Path) -> MarketPanel:
     price = pl.col("close") * (pl.col(adjusted) / pl.col("close"))
     used = frame.with_row_index("row", offset=1).with_columns(price=price)
     used = used.filter((pl.col("volume") > 0) & pl.col("price").is_finite() & (pl.col("price") > 0))
+    if not len(used):
+        raise EmptyReplay(f"{path}: none of {len(frame):,} rows has a volume and a price above zero")
     _refuse_blank(path, used, time)
     starts = used["starts"].unique().sort()
     symbols = used["symbol"].unique().sort()
@@ -113,6 +117,8 @@ def read_scores(path: Path, panel: MarketPanel) -> ScoreFile:
         If there is no such table.
     SchemaMismatch
         If a column is missing or of the wrong kind, or nothing lies on the panel.
+    EmptyReplay
+        If there is no row.
     InvalidRow
         If a symbol has two scores in one window.
     """
@@ -127,6 +133,8 @@ def read_scores(path: Path, panel: MarketPanel) -> ScoreFile:
         symbol=pl.col("symbol").cast(pl.String),
         score=_numbers(path, frame["score"]),
     ).with_row_index("row", offset=1)
+    if not len(frame):
+        raise EmptyReplay(f"{path}: holds no score")
     _refuse_blank(path, frame, time)
     t = _windows(frame["at"].to_numpy(), panel, closes=time == "ts_close")
     n = _places(frame["symbol"], pl.Series(panel.symbols))

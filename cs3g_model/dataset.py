@@ -51,6 +51,12 @@ class LabeledSnapshots:
                 "the training windows hold nothing to learn: none has two instruments with different labels; "
                 "a cross-section takes two, and prices that move"
             )
+        chosen = self.scored(self.train_stop, self.valid_stop).sum(axis=1)
+        if len(chosen) > 1 and chosen.max() < 2:
+            raise TrainingError(
+                f"no window from {self.train_stop} to {self.valid_stop - 1}, by which a fit is chosen or judged, has"
+                " two instruments with a label: check the dates and the panel's gaps"
+            )
 
     def scored(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Return (stop - start, N) bool: which labels of a part count, its last window's never."""

@@ -219,12 +219,16 @@ def test_a_bad_panel_is_refused_by_scoring(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("mistake", [*bad_panels(), "one", "short", "flat"])
+@pytest.mark.parametrize("mistake", [*bad_panels(), "one", "short", "one is left", "flat"])
 def test_a_bad_panel_is_refused_by_training(cs3g: Run, tmp_path: Path, mistake: str) -> None:
     prices = ("open", "high", "low", "close")
     more = {
         "one": (make_panel(symbols=1), ("two instruments",)),
         "short": (make_panel(days=10), ("10 windows", "18")),
+        "one is left": (
+            make_panel().filter((pl.col("date") < date(2020, 1, 31)) | (pl.col("symbol") == "S00")),
+            ("no window from 30 to 40", "two instruments"),
+        ),
         "flat": (make_panel().with_columns(**{name: pl.lit(10.0) for name in prices}), ("different labels",)),
     }
     panel, words = (bad_panels() | more)[mistake]

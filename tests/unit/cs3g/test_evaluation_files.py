@@ -11,9 +11,8 @@ import polars as pl
 import pytest
 
 from cs3g.evaluation_files import panel_groups, read_panel, read_scores, read_table
-from cs3g_model.errors import EvaluationError
 from cs3g_model.evaluation.calendar import DAY_NS
-from replay.errors import CorruptFile, InvalidRow, MissingFile, SchemaMismatch
+from replay.errors import CorruptFile, EmptyReplay, InvalidRow, MissingFile, SchemaMismatch
 
 MINUTE_NS = 60_000_000_000
 OPEN_NS = 18_000 * DAY_NS + 14 * 3600 * 1_000_000_000
@@ -136,8 +135,8 @@ def test_what_is_not_finite_or_elsewhere_is_counted(tmp_path: Path) -> None:
         ({"date": pl.lit("soon")}, SchemaMismatch, "`date` must hold dates"),
         ({"symbol": pl.lit("A")}, InvalidRow, r"row 2: `symbol` \(=A\) has this date already"),
         ({"symbol": pl.lit(None, dtype=pl.String)}, InvalidRow, "`symbol` .* must not be empty"),
-        ({"volume": pl.lit(0)}, EvaluationError, "panel is empty"),
-        ({"close": pl.lit(float("nan"))}, EvaluationError, "panel is empty"),
+        ({"volume": pl.lit(0)}, EmptyReplay, "panel.parquet: none of 6 rows"),
+        ({"close": pl.lit(float("nan"))}, EmptyReplay, "none of 6 rows"),
     ],
 )
 def test_a_bad_panel_is_refused(
@@ -195,6 +194,13 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "scores.txt").write_text("1")
     with pytest.raises(CorruptFile, match="unknown kind"):
         read_scores(tmp_path / "scores.txt", panel)
+
+
+def test_a_file_of_no_scores_is_named(tmp_path: Path) -> None:
+    panel = read_table(written(panel_frame(), tmp_path / "panel.parquet"))
+    (tmp_path / "scores.csv").write_text("date,symbol,score\n")
+    with pytest.raises(EmptyReplay, match=r"scores\.csv: holds no score"):
+        read_scores(tmp_path / "scores.csv", panel)
 
 
 def test_longer_windows_are_made_of_shorter_bars(tmp_path: Path) -> None:
