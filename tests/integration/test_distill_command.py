@@ -135,7 +135,7 @@ def test_a_resumed_distillation_is_the_same_artifact(
 
 
 def test_mistakes_are_told(folder: Path, teachers: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="known|one of"):
+    with pytest.raises(ConfigError, match="one of"):
         distilled(folder, teachers[0], "--recipe", "defualt")
     (tmp_path / "bad.toml").write_text("[[stages]]\nname = 'a'\nlosses = { soft = -1 }\n")
     with pytest.raises(ConfigError, match="weight"):
