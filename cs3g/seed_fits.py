@@ -80,7 +80,9 @@ class SeedPlan:
 
 
 def fit_seeds(plan: SeedPlan, history: History) -> list[Path]:
-    """Fit a plan's models on a history; every process of a torchrun calls this.
+    """Fit a plan's models on a history; every process of a torchrun calls this, on one file system.
+
+    With fewer seeds than processes several share a seed's dates: see `cs3g_model.training.loop`.
 
     Returns
     -------

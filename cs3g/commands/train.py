@@ -34,7 +34,8 @@ Example: cs3g train {role} --data panel.parquet --relations sectors.parquet --tr
 --valid-end 2018-12-31 --seed 0 --out models
 
 Several seeds on several cores, with their mean, spread and ensemble in models/{role}-seeds.json:
-torchrun --nproc-per-node 2 -m cs3g train {role} --seeds 0,1,2,3 ... . With one seed the processes share its dates.
+torchrun --nproc-per-node 2 -m cs3g train {role} --seeds 0,1,2,3 ... . With one seed the processes share its
+dates.
 """
 
 

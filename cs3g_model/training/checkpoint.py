@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from cs3g_model.config import TrainConfig
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.errors import CheckpointError
+from cs3g_model.training.files import write_whole
 from cs3g_model.training.ranks import Ranks
 
 __all__ = ["CHECKPOINT_VERSION", "fingerprint", "has_checkpoint", "read_checkpoint", "write_checkpoint"]
@@ -59,12 +59,12 @@ def write_checkpoint(folder: Path, value: dict[str, Any], mark: str, identity: s
     skeleton = _flatten(value, "", arrays)
     name = f"rank{ranks.rank}-{mark}.safetensors"
     data = bytes(_save(arrays, metadata={"format": "cs3g-fit"}))
-    _write_whole(folder / name, data)
+    write_whole(folder / name, data)
     own = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "value": skeleton}
     parts = ranks.gather_json(own)
     if ranks.rank == 0:
         index = {"version": CHECKPOINT_VERSION, "identity": identity, "ranks": parts}
-        _write_whole(folder / _INDEX, json.dumps(index, allow_nan=False).encode())
+        write_whole(folder / _INDEX, json.dumps(index, allow_nan=False).encode())
     ranks.barrier()  # nobody removes an old file before the new index is there
     for old in folder.glob(f"rank{ranks.rank}-*.safetensors"):
         if old.name != name:
@@ -87,12 +87,12 @@ def read_checkpoint(folder: Path, identity: str, ranks: Ranks) -> dict[str, Any]
         raise CheckpointError(f"{path} is no checkpoint of a fit: {error}") from error
     if version != CHECKPOINT_VERSION:
         raise CheckpointError(
-            f"{path}: `version` (={version!r}) must be {CHECKPOINT_VERSION}: start the fit anew in another folder"
+            f"{path}: `version` (={version!r}) must be {CHECKPOINT_VERSION}: start anew in another folder"
         )
     if written != identity or len(parts) != ranks.size:
         raise CheckpointError(
-            f"{folder} holds the checkpoint of another fit: its data, settings, model, seed, device or number "
-            "of ranks differ. Give the options of that fit, or another folder"
+            f"{folder} holds the checkpoint of another fit: its data, settings, model, seed, device or "
+            "number of ranks differ. Give the options of that fit, or another folder"
         )
     part = parts[ranks.rank]
     try:
@@ -102,7 +102,7 @@ def read_checkpoint(folder: Path, identity: str, ranks: Ranks) -> dict[str, Any]
     digest = hashlib.sha256(data).hexdigest()
     if digest != part["sha256"]:
         raise CheckpointError(
-            f"{folder / part['file']} has sha256 {digest}, {path.name} says {part['sha256']}: start the fit anew"
+            f"{folder / part['file']} has sha256 {digest}, {path.name} says {part['sha256']}: start anew"
         )
     try:
         value = _restore(part["value"], _load(data))
@@ -168,15 +168,3 @@ def _restore(value: Any, arrays: Arrays) -> Any:
     if isinstance(value, list):
         return [_restore(part, arrays) for part in value]
     return value
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

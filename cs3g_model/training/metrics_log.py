@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
+
+from cs3g_model.training.files import write_whole
 
 __all__ = ["MetricsLog"]
 
@@ -28,9 +29,7 @@ class MetricsLog:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = "".join(_lines_until(path, resumed_at)) if resumed_at else ""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(kept, encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, kept.encode())
 
     def write(self, event: str, **values: float | int | str) -> None:
         """Append {"event": ..., values}; a number that is not finite becomes null."""

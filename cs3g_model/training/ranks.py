@@ -23,7 +23,7 @@ from cs3g_model.errors import TrainingError
 __all__ = ["ALONE", "Ranks", "block_of", "joined", "split_by_seed"]
 
 _PATIENCE = timedelta(days=7)
-"""A rank whose seeds are done waits for the others, whose fits may take long; torchrun ends all if one fails."""
+"""A rank whose seeds are done waits for the others' fits; torchrun ends all if one fails."""
 
 
 @dataclass(frozen=True, slots=True)
