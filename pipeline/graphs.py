@@ -77,11 +77,12 @@ def build_graphs(
         raw = raw_features(columns, previous, config.size_ns)
     except FeatureError as error:
         raise WindowRunError(f"rows of closed windows: {error}") from error
+    features = normalize(raw, mask)
     relations = config.relations(directory)
     shape = (*mask.shape, sum(width for _, width in relations))
     neighbors, weights = np.empty(shape, np.int32), np.empty(shape, np.float32)
     roll_relations(
-        np.ascontiguousarray(raw[..., FEATURE_NAMES.index("return_close")]),
+        features[..., FEATURE_NAMES.index("return_close")].astype(np.float64),
         mask & (previous != UNDEF_PRICE),
         mask,
         instrument_ids,
@@ -112,7 +113,7 @@ def build_graphs(
         sector=np.array([directory.sectors.get(int(i), -1) for i in instrument_ids], np.int16),
         ts_close=columns.ts_close,
         mask=mask,
-        features=normalize(raw, mask),
+        features=features,
         close=np.where(mask, columns.close, UNDEF_PRICE),
         neighbors=neighbors,
         neighbor_weights=weights,

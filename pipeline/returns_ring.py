@@ -18,7 +18,7 @@ def enter_returns(ring: Float32Array, seq: int, returns: Float64Array, valid: Bo
     ring
         (depth, N), updated in place.
     returns, valid
-        (N,) simple returns, and whether there is one.
+        (N,) normalized returns, and whether there is one.
     """
     row = ring[seq % ring.shape[0]]
     for n in range(len(row)):

@@ -42,7 +42,8 @@ def roll_relations(
     Parameters
     ----------
     returns, valid
-        (T, N) simple returns, and whether there is one.
+        (T, N) returns normalized across each window, and whether there is one: without what the market did,
+        and with outliers clipped, pairs stand out that a common factor would drown.
     mask
         (T, N) whether the instrument is present; neighbors of a window are present in it.
     instrument_ids

@@ -48,7 +48,7 @@ def test_a_snapshot_says_who_ticked_at_what_price() -> None:
     assert (state.ts_close, state.seq) == (ts(30), 2)
     assert state.last_close.tolist() == [500_000_000, 700_000_000, 1_100_000_000]
     assert np.isnan(state.returns[:2]).tolist() == [[True] * 3, [True, True, False]]
-    assert state.returns[1, 2] == np.float32(0.1)
+    assert state.returns[1, 2] == run.features[1, 2, FEATURE_NAMES.index("return_close")]
 
 
 def test_the_state_that_came_in_is_left_alone() -> None:
