@@ -279,14 +279,13 @@ def runtime_of(artifact: Artifact) -> StreamingModel:
         from cs3g_model.teacher_runtime import TeacherRuntime
 
         return TeacherRuntime(config, artifact.tensors, manifest.model_id)
+    if manifest.quantization is not None:
+        from cs3g_model.compression.integer_inputs import stored_runtime
+
+        return stored_runtime(config, artifact.stored, manifest.quantization.activations, manifest.model_id)
     from cs3g_model.student_runtime import StudentRuntime
 
-    weights = None
-    if manifest.quantization is not None and manifest.quantization.activations:
-        from cs3g_model.compression.integer_inputs import integer_weights
-
-        weights = integer_weights(config, artifact.stored, manifest.quantization.activations)
-    return StudentRuntime(config, artifact.tensors, manifest.model_id, weights)
+    return StudentRuntime(config, artifact.tensors, manifest.model_id)
 
 
 def load_runtime(id_or_path: str | Path, *folders: Path) -> StreamingModel:

@@ -13,20 +13,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cs3g_model.compression.layout import ACTIVATIONS
+from cs3g_model.compression.layout import ACTIVATIONS, INPUT_LEVELS
 from cs3g_model.compression.packing import QuantizedArray, Stored, values_of
 from cs3g_model.config import StudentConfig
 from cs3g_model.errors import ArtifactFormatError
 from cs3g_model.kernel import Inputs, Scales, StudentWeights
 from cs3g_model.linear_kernel import RoundedInput, unrounded
-from cs3g_model.student_runtime import pack_weights
+from cs3g_model.student_runtime import StudentRuntime, pack_weights
 
-__all__ = ["LEVELS", "integer_weights"]
+__all__ = ["integer_weights", "stored_runtime"]
 
 Array = NDArray[np.float32]
-
-LEVELS: Final = 255
-"""Codes of a rounded input are 0 to this."""
 
 _POINTS: Final = {
     "inward": "bands",
@@ -39,6 +36,17 @@ _POINTS: Final = {
     "outward": "z",
 }
 """The kernel's matrices and what enters them."""
+
+
+def stored_runtime(
+    config: StudentConfig,
+    stored: Mapping[str, Stored],
+    grids: Mapping[str, tuple[float, int]],
+    model_id: str,
+) -> StudentRuntime:
+    """Make the streaming model of a quantized student; parameters and errors as of `integer_weights`."""
+    values = {name: values_of(t) for name, t in stored.items()}
+    return StudentRuntime(config, values, model_id, integer_weights(config, stored, grids))
 
 
 def integer_weights(
@@ -59,7 +67,7 @@ def integer_weights(
         If a tensor does not fit the configuration, or a grid is unknown or impossible.
     """
     for point, (scale, zero) in grids.items():
-        if point not in ACTIVATIONS or not (0 < scale < np.inf and 0 <= zero <= LEVELS):
+        if point not in ACTIVATIONS or not (0 < scale < np.inf and 0 <= zero <= INPUT_LEVELS):
             raise ArtifactFormatError(f"the input {point!r} cannot have scale {scale!r} and zero {zero!r}")
     values = {name: values_of(t) for name, t in stored.items()}
     plain = pack_weights(config, values)
@@ -122,4 +130,4 @@ def _rounded(gains: Array, grids: Mapping[str, tuple[float, int]], point: str) -
         return unrounded()
     scale, zero = grids[point]
     inverse = gains * (np.float32(1) / np.float32(scale))
-    return RoundedInput(inverse, np.float32(-zero), np.float32(LEVELS - zero))
+    return RoundedInput(inverse, np.float32(-zero), np.float32(INPUT_LEVELS - zero))

@@ -18,6 +18,7 @@ from cs3g_model.errors import CompressionError
 __all__ = [
     "ACTIVATIONS",
     "GROUPS",
+    "INPUT_LEVELS",
     "REST",
     "Axis",
     "axes_of",
@@ -78,6 +79,9 @@ ACTIVATIONS: Final[dict[str, tuple[str, ...]]] = {
     "z": ("outward",),
 }
 """What enters the linear layers, and the modules that it enters."""
+
+INPUT_LEVELS: Final = 255
+"""Codes of a rounded input are 0 to this."""
 
 
 def axes_of(name: str) -> tuple[Axis | None, ...]:

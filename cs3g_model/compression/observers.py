@@ -11,12 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cs3g_model.compression.layout import INPUT_LEVELS
 from cs3g_model.compression.quantizers import bfloat16_up, straight_through
 from cs3g_model.errors import CompressionError
 
-__all__ = ["LEVELS", "Observer"]
+__all__ = ["Observer"]
 
-LEVELS = 255
+
 _SMALLEST = 2.0**-100
 
 
@@ -81,9 +82,9 @@ class Observer(nn.Module):
         scale = self._scale()
         zero = (-self.low / scale).round()
         q = (x.detach() * (1.0 / scale)).round()
-        value = torch.minimum(torch.maximum(q, -zero), LEVELS - zero) * scale
-        within = (q >= -zero) & (q <= LEVELS - zero)
+        value = torch.minimum(torch.maximum(q, -zero), INPUT_LEVELS - zero) * scale
+        within = (q >= -zero) & (q <= INPUT_LEVELS - zero)
         return torch.where(within, straight_through(x, value), value)
 
     def _scale(self) -> Tensor:
-        return bfloat16_up(((self.high - self.low) / LEVELS).clamp_min(_SMALLEST))
+        return bfloat16_up(((self.high - self.low) / INPUT_LEVELS).clamp_min(_SMALLEST))

@@ -43,11 +43,11 @@ class Judge:
     ----------
     data
         The history; a student starts `BURN_IN` windows before those that count.
-    config, tensors
-        The reference.
+    reference
+        The student to agree with.
     """
 
-    def __init__(self, data: LabeledSnapshots, config: StudentConfig, tensors: Arrays) -> None:
+    def __init__(self, data: LabeledSnapshots, reference: StudentRuntime) -> None:
         start, stop = data.train_stop, data.valid_stop
         if stop - start < 2:
             start = 0
@@ -63,7 +63,7 @@ class Judge:
         )
         self.labels = data.labels[start:stop]
         self.scored = data.scored(start, stop)
-        self.reference = self.scores(StudentRuntime(config, tensors, "reference"))
+        self.reference = self.scores(reference)
 
     def scores(self, model: StudentRuntime) -> NDArray[np.float32]:
         """Return a student's scores (T, N) of the windows that count."""

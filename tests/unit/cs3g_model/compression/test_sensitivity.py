@@ -21,8 +21,8 @@ def market() -> LabeledSnapshots:
 
 def test_a_judge_compares_on_the_validation_windows(market: LabeledSnapshots) -> None:
     tensors = tensors_of(student_module())
-    judge = Judge(market, SMALL_STUDENT, tensors)
     model = StudentRuntime(SMALL_STUDENT, tensors, "id")
+    judge = Judge(market, model)
     verdict = judge(model)
     assert verdict.agreement == pytest.approx(1.0)
     scores, _ = model.step_many(market.snapshots, model.initial_state(30))
@@ -39,7 +39,7 @@ def test_the_sweep_tries_every_choice_and_more_bits_agree_more(market: LabeledSn
     rows = sweep(
         SMALL_STUDENT,
         tensors,
-        Judge(market, SMALL_STUDENT, tensors),
+        Judge(market, StudentRuntime(SMALL_STUDENT, tensors, "id")),
         progress=lambda done, total: calls.append((done, total)),
     )
     expected = [(group, n) for group in groups_of(tensors) for n in choices_of(group)]
@@ -60,5 +60,5 @@ def test_the_sweep_tries_every_choice_and_more_bits_agree_more(market: LabeledSn
 def test_without_validation_windows_the_training_ones_count(market: LabeledSnapshots) -> None:
     data = LabeledSnapshots(market.snapshots, market.labels, 90, 90)
     tensors = tensors_of(student_module())
-    judge = Judge(data, SMALL_STUDENT, tensors)
+    judge = Judge(data, StudentRuntime(SMALL_STUDENT, tensors, "id"))
     assert judge.reference.shape == (90, 30)
