@@ -168,12 +168,12 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     """
 
     seed: int = 0
-    epochs: int = 2
+    epochs: int = 3
     checks: int = 4
     patience: int = 8
     chunk: int = 16
     optimizer: Literal["adamw", "lamb"] = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     gradient_norm: float = 1.0
     average: float = 0.98
