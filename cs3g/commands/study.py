@@ -24,7 +24,9 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="Teachers, each with its student.")] = 1,
     control_seeds: Annotated[int, typer.Option(min=1, help="Fits of each control.")] = 1,
     recipe: Annotated[str | None, typer.Option(help="Of the distillation, as in `cs3g distill`.")] = None,
-    budget_bytes: Annotated[int, typer.Option(min=1, help="Of the compressed student's weights.")] = 4096,
+    budget_bytes: Annotated[
+        int, typer.Option(min=0, help="Of the compressed student's weights; 0 for no compressed student.")
+    ] = 4096,
     ablations: Annotated[bool, typer.Option(help="Switch off the teacher's parts one by one, too.")] = False,
     anchor: Annotated[
         list[str] | None,

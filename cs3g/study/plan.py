@@ -64,7 +64,7 @@ class Study:
     recipe
         Of the distillation; None takes the default one.
     budget_bytes
-        Of the compressed student's weights file.
+        Of the compressed student's weights file; 0 for none.
     ablations
         Whether the teacher's parts are switched off one by one as well.
     """
@@ -84,7 +84,8 @@ class Study:
 
     def variants(self) -> list[tuple[Variant, int]]:
         """Return every fit as its variant and seed, those that others need first."""
-        fits = [(variant, seed) for variant in (TEACHER, STUDENT, COMPRESSED) for seed in self.seeds]
+        main = (TEACHER, STUDENT, *((COMPRESSED,) if self.budget_bytes else ()))
+        fits = [(variant, seed) for variant in main for seed in self.seeds]
         controls = CONTROLS + (ABLATIONS if self.ablations else ())
         return fits + [(variant, seed) for variant in controls for seed in self.control_seeds]
 
