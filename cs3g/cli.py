@@ -13,6 +13,7 @@ import typer
 
 from cs3g.commands import (
     broker,
+    compress,
     demo,
     distill,
     doctor,
@@ -41,6 +42,7 @@ app.command("worker")(worker.worker)
 app.command("generate")(generate.generate)
 app.command("replay")(replay.replay)
 app.command("distill")(distill.distill)
+app.command("compress")(compress.compress)
 app.command("score")(score.score)
 app.command("study")(study.study)
 app.command("evaluate", cls=evaluate.EvaluateCommand)(evaluate.evaluate)
