@@ -279,7 +279,7 @@ def test_shipped_artifacts_load_and_are_small() -> None:
     shipped = list_artifacts()
     assert sorted(manifest.role for _, manifest in shipped) == ["student", "teacher"]
     student, teacher = (manifest for _, manifest in shipped)
-    assert student.parent_id == teacher.model_id
+    assert f"--teacher models/{teacher.model_id}" in student.command
     assert sum(f.stat().st_size for path, _ in shipped for f in path.iterdir()) < 3_000_000
     for path, manifest in shipped:
         runtime = load_runtime(manifest.role)
