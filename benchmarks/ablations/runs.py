@@ -60,7 +60,7 @@ class Run:
 
 def teacher_series(panel: Panel, plan: Plan) -> tuple[str, Series]:
     """Score the panel by its teacher, once; returns its id and its rank IC in each window."""
-    parent = _teacher(panel)
+    parent, _ = _teacher(panel)
     history = _history(panel, looks_at_test=plan.looks_at_test)
     return parent.manifest.model_id, _series(history, _told(panel, plan), None)
 
@@ -73,7 +73,7 @@ def run_student(panel: Panel, plan: Plan, recipe: str, seed: int) -> Run:
     ModelError, ReplayError
         If the panel, the teacher or the recipe does not do.
     """
-    parent = _teacher(panel)
+    parent, config = _teacher(panel)
     history = _history(panel, looks_at_test=plan.looks_at_test)
     chosen = read_recipe(recipe)
     settings = msgspec.structs.replace(plan.train, seed=seed)
@@ -89,9 +89,6 @@ def run_student(panel: Panel, plan: Plan, recipe: str, seed: int) -> Run:
     digest = hashlib.sha256(msgspec.json.encode(about, order="sorted")).hexdigest()[:12]
     path = folder / "runs" / f"{short_name(recipe)}-s{seed}-{digest}.json"
     if not path.is_file():
-        config = parent.manifest.model_config()
-        if not isinstance(config, TeacherConfig):
-            raise ArtifactError(f"{parent.path} is a {parent.manifest.role}, not a teacher")
         began = time.monotonic()
         result = distill(config, parent.tensors, plan.model, history.data, chosen, settings)
         seconds = time.monotonic() - began
@@ -128,13 +125,17 @@ def _history(panel: Panel, *, looks_at_test: bool) -> History:
 
 
 @lru_cache(maxsize=1)
-def _teacher(panel: Panel) -> Artifact:
-    return load_artifact(resolve_artifact(panel.teacher))
+def _teacher(panel: Panel) -> tuple[Artifact, TeacherConfig]:
+    artifact = load_artifact(resolve_artifact(panel.teacher))
+    config = artifact.manifest.model_config()
+    if not isinstance(config, TeacherConfig):
+        raise ArtifactError(f"{artifact.path} is a {artifact.manifest.role}, not a teacher")
+    return artifact, config
 
 
 def _told(panel: Panel, plan: Plan) -> NDArray[np.float32]:
     # A teacher takes a hundred times a student's time: its scores are kept.
-    parent = _teacher(panel)
+    parent, _ = _teacher(panel)
     history = _history(panel, looks_at_test=plan.looks_at_test)
     data = "".join(sorted(_file(panel).sha256().values())) + str(history.splits())
     name = f"{parent.manifest.model_id}-{hashlib.sha256(data.encode()).hexdigest()[:12]}.npy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ def test_several_panels_and_workers_give_the_same_numbers(folder: Path, teacher:
         (("--seeds", "1,1"), "seed"),
         (("--test",), "test_end"),
         (("--panels", "panels.toml"), "exclude"),
-        (("--teacher", "student"), "not a teacher|cs3g 0.1.0"),
+        (("--teacher", "nobody"), "nobody"),
         (("--data", "nowhere.parquet"), "nowhere.parquet"),
     ],
 )
@@ -129,7 +130,14 @@ def test_mistakes_are_told_in_a_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import re
-
     assert ablate(folder, teacher, tmp_path, *more) == 1
     assert re.search(match, capsys.readouterr().err)
+
+
+def test_a_student_is_no_teacher(
+    folder: Path, teacher: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate(folder, teacher, tmp_path, "--recipes", "labels", "--seeds", "0") == 0
+    (student,) = (tmp_path / "panel" / "models").iterdir()
+    assert ablate(folder, str(student), tmp_path, "--recipes", "labels") == 1
+    assert "not a teacher" in capsys.readouterr().err
