@@ -65,6 +65,7 @@ def compress(
     from cs3g.panel_data import PanelFile, parse_window
     from cs3g_model.artifacts import load_artifact, resolve_artifact, runtime_of, save_artifact
     from cs3g_model.compression.compress import compress as compress_student
+    from cs3g_model.compression.compress import pruned_within
     from cs3g_model.config import StudentConfig, TeacherConfig
     from cs3g_model.errors import ArtifactError
 
@@ -87,6 +88,7 @@ def compress(
         quantize_epochs=qat_epochs,
         activations=activations,
     )
+    pruned_within(parent_config, parent.tensors, budget_bytes, settings)  # before a long file is read
     panel = PanelFile(data, relations, parse_window(window))
     history = History.split(
         panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None

@@ -24,7 +24,7 @@ from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.student_runtime import StudentRuntime
 from cs3g_model.training.options import OnProgress, Progress
 
-__all__ = ["Compressed", "Reporter", "compress"]
+__all__ = ["Compressed", "Reporter", "compress", "pruned_within"]
 
 OnTrial = Callable[[int, int], None]
 
@@ -68,6 +68,24 @@ class Compressed:
         return stored_runtime(self.config, self.stored, self.quantization.activations, model_id)
 
 
+def pruned_within(
+    config: StudentConfig, tensors: Arrays, budget_bytes: int, settings: CompressConfig
+) -> tuple[StudentConfig, Arrays]:
+    """Prune a student and check that it can fit a budget: the first step of `compress`, quick and without data.
+
+    Raises
+    ------
+    CompressionError
+        If a size is not within the student's own.
+    BudgetError
+        If no choice of bits fits.
+    """
+    sizes = {"width": settings.width, "state_size": settings.state_size, "rank": settings.rank}
+    small, pruned = prune(config, tensors, **sizes)
+    check_budget(canonical(small, pruned), budget_bytes)
+    return small, pruned
+
+
 def compress(
     config: StudentConfig,
     tensors: Arrays,
@@ -105,9 +123,8 @@ def compress(
         If a loss is not finite, or the teacher's scores do not vary.
     """
     c, reporter = settings or CompressConfig(), reporter or _Silent()
-    small, pruned = prune(config, tensors, width=c.width, state_size=c.state_size, rank=c.rank)
+    small, pruned = pruned_within(config, tensors, budget_bytes, c)
     folded = canonical(small, pruned)
-    check_budget(folded, budget_bytes)
     school = School(data, c, teacher)
     reference = StudentRuntime(config, tensors, "parent")
     judge = Judge(data, reference)

@@ -40,7 +40,9 @@ class CompressConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     tune: TrainConfig = TrainConfig(epochs=2, learning_rate=1e-3, dispersion=0.0)
     tune_anchor: float = 0.5
     distill: DistillConfig = DistillConfig()
-    quantize: TrainConfig | None = TrainConfig(epochs=1, learning_rate=5e-4, weight_decay=0.0, dispersion=0.0)
+    quantize: TrainConfig | None = TrainConfig(
+        epochs=4, learning_rate=5e-4, weight_decay=0.0, average=0.95, dispersion=0.0
+    )
     quantize_anchor: float = 0.9
     activations: bool = False
     delay: float = 0.25

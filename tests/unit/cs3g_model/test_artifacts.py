@@ -288,6 +288,14 @@ def test_shipped_artifacts_load_and_are_small() -> None:
         assert np.abs(scores).max() > 0
 
 
+def test_serving_a_quantized_student_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from cs3g_model.artifacts import load_runtime;"
+        f" load_runtime({str(save_quantized(tmp_path))!r}); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_serving_a_student_imports_no_torch() -> None:
     code = (
         "import sys; from cs3g_model.artifacts import load_runtime; load_runtime('student');"
