@@ -230,13 +230,19 @@ def save_artifact(
     try:
         temporary.chmod(0o755)  # mkdtemp's 0700 would hide a shared registry from its readers
         (temporary / WEIGHTS_NAME).write_bytes(weights)
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-        (temporary / MANIFEST_NAME).write_bytes(text + b"\n")
+        (temporary / MANIFEST_NAME).write_bytes(_text_of(manifest))
         os.replace(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
+
+
+def _text_of(manifest: Manifest) -> bytes:
+    # A line for each field: as JSON indented all through, a sweep alone would take thousands of lines' margins.
+    fields = msgspec.to_builtins(manifest)
+    lines = (msgspec.json.encode(name) + b": " + msgspec.json.encode(value) for name, value in fields.items())
+    return b"{\n  " + b",\n  ".join(lines) + b"\n}\n"
 
 
 def load_artifact(path: Path) -> Artifact:
