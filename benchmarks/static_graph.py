@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from cs3g.files import write_whole
-from cs3g.panel_data import PanelFile, parse_window
+from cs3g.panel_data import PanelFile, end_of_day_ns, parse_window
 from cs3g_model.artifacts import load_runtime
 from cs3g_model.snapshots import Snapshots
 from pipeline.graphs import snapshots_of
-
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-_DAY_NS = 86_400_000_000_000
 
 
 def stand_still(run: Snapshots, window: int) -> Snapshots:
@@ -46,8 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     run = PanelFile(options.data, options.relations, parse_window(options.window)).graph_run()
-    stop_ns = ((options.train_end + timedelta(days=1)).toordinal() - _EPOCH_DAY) * _DAY_NS
-    last = int(np.searchsorted(run.ts_close - run.size_ns, stop_ns)) - 1
+    last = int(np.searchsorted(run.ts_close - run.size_ns, end_of_day_ns(options.train_end))) - 1
     model = load_runtime(options.model)
     still = stand_still(snapshots_of(run), last)
     scores, _ = model.step_many(still, model.initial_state(run.mask.shape[1]))

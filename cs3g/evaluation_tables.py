@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cs3g.tables import print_whole
+from cs3g_model.evaluation.calendar import DAY_NS
 
 # Rows of the first table: what it says, the number's name, its format.
 _ROWS: Final = (
@@ -136,6 +137,4 @@ def _ratio(found: dict[str, Any]) -> str:
 
 def _when(panel: dict[str, Any], name: str) -> str:
     at = datetime.fromtimestamp(panel[name] / 1e9, UTC)
-    return (
-        at.date().isoformat() if panel["bar_ns"] >= 86_400_000_000_000 else at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    )
+    return at.date().isoformat() if panel["bar_ns"] >= DAY_NS else at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,8 @@ class History:
 
     def scores(self, model: StreamingModel) -> Float32Array:
         """Score windows [0, test_stop) with what serves; (test_stop, N)."""
-        run = snapshots_of(self.run)
-        part = replace(
-            run,
-            features=run.features[: self.test_stop],
-            mask=run.mask[: self.test_stop],
-            neighbors=run.neighbors[: self.test_stop],
-            neighbor_weights=run.neighbor_weights[: self.test_stop],
-        )
-        scores, _ = model.step_many(part, model.initial_state(run.mask.shape[1]))
+        part = snapshots_of(self.run).window(0, self.test_stop)
+        scores, _ = model.step_many(part, model.initial_state(part.mask.shape[1]))
         return scores
 
 

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact, runtime_of
+from cs3g_model.config import StudentConfig, TeacherConfig
+from cs3g_model.errors import ArtifactError
 from cs3g_model.protocol import StreamingModel
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from topics.types import Role
+
+C = TypeVar("C", StudentConfig, TeacherConfig)
+
+
+def load_as(kind: type[C], id_or_path: str, *folders: Path) -> tuple[Artifact, C]:
+    """Load an artifact that must be a student's or a teacher's, with its configuration.
+
+    Parameters
+    ----------
+    kind
+        The configuration's class.
+    id_or_path, folders
+        As in `resolve_artifact`.
+
+    Raises
+    ------
+    ArtifactError
+        There is no such artifact, it cannot be used, or it is of the other role.
+    """
+    artifact = load_artifact(resolve_artifact(id_or_path, *folders))
+    config = artifact.manifest.model_config()
+    if not isinstance(config, kind):
+        needed = "teacher" if kind is TeacherConfig else "student"
+        raise ArtifactError(f"{artifact.path} is a {artifact.manifest.role}, not a {needed}")
+    return artifact, config
 
 
 def model_path(config: PipelineConfig, role: Role, model_id: str | None = None) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -182,7 +182,7 @@ def labeled_until(run: GraphRun, train_end: date, valid_end: date) -> LabeledSna
         raise TrainingError(f"--train-end ({train_end}) must be before --valid-end ({valid_end})")
     opens = run.ts_close - run.size_ns
     train_stop, valid_stop = (
-        int(np.searchsorted(opens, _midnight_ns(day + timedelta(days=1)))) for day in (train_end, valid_end)
+        int(np.searchsorted(opens, end_of_day_ns(day))) for day in (train_end, valid_end)
     )
     if train_stop < HISTORY + 2 or valid_stop - train_stop < 2:
         raise TrainingError(
@@ -191,14 +191,7 @@ def labeled_until(run: GraphRun, train_end: date, valid_end: date) -> LabeledSna
         )
     labels = next_returns(run)
     labels[~continuously_present(run.mask)] = np.nan
-    whole = snapshots_of(run)
-    part = replace(
-        whole,
-        features=whole.features[:valid_stop],
-        mask=whole.mask[:valid_stop],
-        neighbors=whole.neighbors[:valid_stop],
-        neighbor_weights=whole.neighbor_weights[:valid_stop],
-    )
+    part = snapshots_of(run).window(0, valid_stop)
     return LabeledSnapshots(part, labels[:valid_stop], train_stop, valid_stop)
 
 
@@ -207,5 +200,6 @@ def window_date(run: GraphRun, t: int) -> str:
     return (_EPOCH + timedelta(microseconds=int(run.ts_close[t] - run.size_ns) // 1000)).date().isoformat()
 
 
-def _midnight_ns(day: date) -> int:
-    return (day - _EPOCH.date()).days * NANOS_PER_DAY
+def end_of_day_ns(day: date) -> int:
+    """Return the midnight, UTC, at which a day ends."""
+    return ((day - _EPOCH.date()).days + 1) * NANOS_PER_DAY

@@ -5,7 +5,7 @@ Letters: T windows, N instruments, F features, K slots for neighbors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,16 @@ class Snapshots:
     neighbors: NDArray[np.int32]
     neighbor_weights: NDArray[np.float32]
     relations: tuple[tuple[str, int], ...] = ()
+
+    def window(self, start: int, stop: int) -> Snapshots:
+        """Return windows [start, stop), as views."""
+        return replace(
+            self,
+            features=self.features[start:stop],
+            mask=self.mask[start:stop],
+            neighbors=self.neighbors[start:stop],
+            neighbor_weights=self.neighbor_weights[start:stop],
+        )
 
 
 def slots_of(relations: tuple[tuple[str, int], ...], name: str) -> slice:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from benchmarks.ablations.settings import Panel, Plan, short_name
 from cs3g.files import write_json, write_whole
 from cs3g.fitting import History
+from cs3g.models import load_as
 from cs3g.panel_data import PanelFile, continuously_present, next_returns, parse_window
 from cs3g.recipe_files import read_recipe
-from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact, runtime_of, save_artifact
+from cs3g_model.artifacts import Artifact, load_artifact, runtime_of, save_artifact
 from cs3g_model.config import TeacherConfig
 from cs3g_model.distillation.stages import distill
-from cs3g_model.errors import ArtifactError, ConfigError
+from cs3g_model.errors import ConfigError
 from cs3g_model.metrics import agreement, rank_ic
 
 __all__ = ["Run", "Series", "run_student", "teacher_series"]
@@ -126,11 +127,7 @@ def _history(panel: Panel, *, looks_at_test: bool) -> History:
 
 @lru_cache(maxsize=1)
 def _teacher(panel: Panel) -> tuple[Artifact, TeacherConfig]:
-    artifact = load_artifact(resolve_artifact(panel.teacher))
-    config = artifact.manifest.model_config()
-    if not isinstance(config, TeacherConfig):
-        raise ArtifactError(f"{artifact.path} is a {artifact.manifest.role}, not a teacher")
-    return artifact, config
+    return load_as(TeacherConfig, panel.teacher)
 
 
 def _told(panel: Panel, plan: Plan) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from replay.instruments import instrument_table
 from replay.sources.open import open_source
 from replay.sources.relations import read_relations
 from topics.runs import TickRun
-from topics.types import PRICE_SCALE
+from topics.types import NANOS_PER_DAY, PRICE_SCALE
 
 FloatArray = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -34,7 +34,6 @@ _SIZES_NS: Final = {
     "ohlcv-1h": 3600 * 10**9,
     "ohlcv-1d": 86_400 * 10**9,
 }
-_DAY_NS: Final = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Panel:
     @property
     def is_intraday(self) -> bool:
         """Whether windows are shorter than a day."""
-        return self.size_ns < _DAY_NS
+        return self.size_ns < NANOS_PER_DAY
 
     def labels(self) -> FloatArray:
         """Return the (T, N) return to the next window's close as `cs3g evaluate` judges it; NaN for none."""

@@ -62,23 +62,17 @@ def compress(
     from cs3g.compress_report import BarReporter
     from cs3g.compress_settings import read_compress_settings
     from cs3g.fitting import History
+    from cs3g.models import load_as
     from cs3g.panel_data import PanelFile, parse_window
-    from cs3g_model.artifacts import load_artifact, resolve_artifact, runtime_of, save_artifact
+    from cs3g_model.artifacts import runtime_of, save_artifact
     from cs3g_model.compression.compress import compress as compress_student
     from cs3g_model.compression.compress import pruned_within
     from cs3g_model.config import StudentConfig, TeacherConfig
-    from cs3g_model.errors import ArtifactError
 
-    parent = load_artifact(resolve_artifact(student, out))
-    parent_config = parent.manifest.model_config()
-    if not isinstance(parent_config, StudentConfig):
-        raise ArtifactError(f"{parent.path} is a {parent.manifest.role}, not a student")
+    parent, parent_config = load_as(StudentConfig, student, out)
     master, lesson = None, None
     if teacher is not None:
-        master = load_artifact(resolve_artifact(teacher, out))
-        master_config = master.manifest.model_config()
-        if not isinstance(master_config, TeacherConfig):
-            raise ArtifactError(f"{master.path} is a {master.manifest.role}, not a teacher")
+        master, master_config = load_as(TeacherConfig, teacher, out)
         lesson = master_config, master.tensors
     settings = read_compress_settings(
         config,

@@ -63,28 +63,22 @@ def distill(
     import msgspec
 
     from cs3g.fitting import History, progress_bar, read_settings
+    from cs3g.models import load_as
     from cs3g.panel_data import PanelFile, parse_window
     from cs3g.recipe_files import read_recipe
-    from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact, runtime_of, save_artifact
+    from cs3g_model.artifacts import runtime_of, save_artifact
     from cs3g_model.config import DistillConfig, StudentConfig, TeacherConfig, TrainConfig
     from cs3g_model.distillation.recipe import plain_recipe
     from cs3g_model.distillation.stages import distill as fit_student
-    from cs3g_model.errors import ArtifactError, ConfigError
+    from cs3g_model.errors import ConfigError
     from cs3g_model.student_runtime import StudentRuntime
     from cs3g_model.training.options import RunOptions
     from cs3g_model.training.place import choose_place
 
-    def load_teacher(name: str) -> tuple[Artifact, TeacherConfig]:
-        artifact = load_artifact(resolve_artifact(name, out))
-        found = artifact.manifest.model_config()
-        if not isinstance(found, TeacherConfig):
-            raise ArtifactError(f"{artifact.path} is a {artifact.manifest.role}, not a teacher")
-        return artifact, found
-
     if resume and checkpoint is None:
         raise typer.BadParameter("--resume needs the folder to go on from: give --checkpoint")
-    parent, parent_config = load_teacher(teacher)
-    others = [load_teacher(name) for name in explainer or ()]
+    parent, parent_config = load_as(TeacherConfig, teacher, out)
+    others = [load_as(TeacherConfig, name, out) for name in explainer or ()]
     changes = read_settings(config, {"model": StudentConfig, "train": TrainConfig, "distill": DistillConfig})
     changes["train"] |= {"seed": seed, **({} if epochs is None else {"epochs": epochs})}
     model = msgspec.convert(changes["model"], StudentConfig)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from cs3g.evaluation_files import read_panel, read_scores
+from cs3g.panel_data import end_of_day_ns
 from cs3g.study.fits import Fitted, slug
 from cs3g.study.plan import TEACHER, Study
 from cs3g_model.artifacts import load_artifact
@@ -36,8 +37,6 @@ _NUMBERS: Final = (
     "turnover",
     "coverage",
 )
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-_DAY_NS: Final = 86_400_000_000_000
 
 
 def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) -> dict[str, Any]:
@@ -55,8 +54,8 @@ def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) ->
     Plain values that JSON can hold: `panel`, what was judged; `rows`, one a model, the teacher's first.
     """
     panel = read_panel(study.data, study.window)
-    start, stop = (date.fromisoformat(day) + timedelta(days=1) for day in (study.valid_end, study.test_end))
-    sections = cross_sections(panel, start_ns=_midnight_ns(start), stop_ns=_midnight_ns(stop))
+    start_ns, stop_ns = (end_of_day_ns(date.fromisoformat(day)) for day in (study.valid_end, study.test_end))
+    sections = cross_sections(panel, start_ns=start_ns, stop_ns=stop_ns)
     settings = Settings()
     resampling = Resampling.of(len(sections.windows), block=settings.block, draws=settings.draws)
     scores = _scores(study, fitted, anchors, panel)
@@ -123,7 +122,3 @@ def _artifacts(fitted: Fitted, name: str) -> dict[str, Any]:
         "weights_bytes": manifests[0].weights_bytes,
         "valid_RankIC": float(np.mean([m.metrics["valid_rank_ic"]["mean"] for m in manifests])),
     }
-
-
-def _midnight_ns(day: date) -> int:
-    return (day.toordinal() - _EPOCH_DAY) * _DAY_NS

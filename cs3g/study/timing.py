@@ -10,7 +10,6 @@ import numpy as np
 
 from cs3g.panel_data import PanelFile
 from cs3g_model.artifacts import load_runtime
-from cs3g_model.snapshots import Snapshots
 from pipeline.graphs import snapshots_of
 
 __all__ = ["step_times_ms"]
@@ -27,20 +26,9 @@ def step_times_ms(panel: PanelFile, models: dict[str, Path]) -> dict[str, float]
     states = {name: model.initial_state(whole.mask.shape[1]) for name, model in runtimes.items()}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for t in range(first, len(whole.mask)):
-        window = _window(whole, t)
+        window = whole.window(t, t + 1)
         for name, model in runtimes.items():
             began = time.perf_counter()
             _, states[name] = model.step(window, states[name])
             seconds[name].append(time.perf_counter() - began)
     return {name: float(np.median(found[_WARM:] or found)) * 1e3 for name, found in seconds.items()}
-
-
-def _window(run: Snapshots, t: int) -> Snapshots:
-    return Snapshots(
-        features=run.features[t : t + 1],
-        mask=run.mask[t : t + 1],
-        sector=run.sector,
-        neighbors=run.neighbors[t : t + 1],
-        neighbor_weights=run.neighbor_weights[t : t + 1],
-        relations=run.relations,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +53,7 @@ class Judge:
             start = 0
         self.skipped = min(start, BURN_IN)
         first = start - self.skipped
-        s = data.snapshots
-        self.snapshots = replace(
-            s,
-            features=s.features[first:stop],
-            mask=s.mask[first:stop],
-            neighbors=s.neighbors[first:stop],
-            neighbor_weights=s.neighbor_weights[first:stop],
-        )
+        self.snapshots = data.snapshots.window(first, stop)
         self.labels = data.labels[start:stop]
         self.scored = data.scored(start, stop)
         self.reference = self.scores(reference)
