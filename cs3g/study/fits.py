@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cs3g.errors import StudyError
+from cs3g.files import write_whole
 from cs3g.study.plan import COMPRESSED, STUDENT, TEACHER, Study, Variant
 
 __all__ = ["Fitted", "fit_all", "slug"]
@@ -20,7 +21,11 @@ Fitted = dict[tuple[str, int], Path]
 
 def slug(name: str, seed: int) -> str:
     """Return a file name for a variant and a seed."""
-    return "".join(c if c.isalnum() else "-" for c in name).replace("--", "-") + f"_s{seed}"
+    return f"{_file_name(name)}_s{seed}"
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name).replace("--", "-")
 
 
 async def fit_all(study: Study, workers: int, told: Callable[[str], None]) -> tuple[Fitted, dict[str, float]]:
@@ -97,9 +102,10 @@ def _settings_file(study: Study, variant: Variant) -> list[str]:
     for table, values in tables.items():
         lines.append(f"[{table}]")
         lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
-    path = study.out / "settings" / f"{slug(variant.name, 0)[:-3]}.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    path = study.out / "settings" / f"{_file_name(variant.name)}.toml"
+    # Every seed writes it, and another seed's process may be reading it.
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return ["--config", str(path)]
 
 
