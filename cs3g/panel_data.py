@@ -22,6 +22,7 @@ from pipeline.durations import parse_duration
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graphs import snapshots_of
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
+from pipeline.refusals import BAR_NS
 from replay.errors import ConfigError, EmptyReplay
 from replay.instruments import instrument_table
 from replay.sources.base import Source
@@ -32,12 +33,6 @@ from topics.types import NANOS_PER_DAY, BoolArray, Float32Array
 
 _UNIVERSE: Final = "panel"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BAR_SIZES_NS: Final = {
-    "ohlcv-1s": 1_000_000_000,
-    "ohlcv-1m": 60_000_000_000,
-    "ohlcv-1h": 3_600_000_000_000,
-    "ohlcv-1d": NANOS_PER_DAY,
-}
 
 HISTORY: Final = 16
 """An instrument is trained on and judged once it was present in this many windows before, without a gap."""
@@ -71,11 +66,11 @@ class PanelFile:
         ConfigError
             If the file holds ticks and no window is given.
         """
-        source = self._source()
+        source = self.source()
         yield from snapshots_from_ticks(
             ((0, TickRun(source.schema, records)) for records in source.chunks()),
             self._directory(source),
-            GraphConfig(universe=_UNIVERSE, size_ns=self._size_ns(source)),
+            GraphConfig(universe=_UNIVERSE, size_ns=self.size_ns_of(source)),
             partitions=1,
         )
 
@@ -102,14 +97,28 @@ class PanelFile:
                     digests[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
         return digests
 
-    def _source(self) -> Source:
+    def source(self) -> Source:
+        """Return the file's one source.
+
+        Raises
+        ------
+        ReplayError
+            If the file cannot be read, or holds several.
+        """
         sources = open_source(self.path)
         if len(sources) != 1:
             raise ConfigError(f"{self.path} holds {len(sources)} sources: name one file")
         return sources[0]
 
-    def _size_ns(self, source: Source) -> int:
-        size_ns = self.window_ns or _BAR_SIZES_NS.get(source.schema)
+    def size_ns_of(self, source: Source) -> int:
+        """Return the length of a window, the source's own bars' where none is given.
+
+        Raises
+        ------
+        ConfigError
+            If the source holds no bars.
+        """
+        size_ns = self.window_ns or BAR_NS.get(source.schema)
         if size_ns is None:
             raise ConfigError(f"{self.path} holds {source.schema}: say how long a window is, as --window 1s")
         return size_ns

@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from cs3g_model.constants import SECTOR
 from cs3g_model.errors import ConfigError
 
-__all__ = ["DistillConfig", "StudentConfig", "TeacherConfig", "TrainConfig"]
+__all__ = ["DistillConfig", "StudentConfig", "TeacherConfig", "TrainConfig", "edge_relations"]
 
 Relations = tuple[str, ...]
 ThresholdMode = Literal["none", "learned", "universal"]
@@ -20,6 +21,11 @@ def _check(config: msgspec.Struct, rules: dict[str, tuple[float, float]]) -> Non
         value = getattr(config, name)
         if not low <= value <= high:
             raise ConfigError(f"`{name}` (={value!r}) must be in [{low}, {high}]")
+
+
+def edge_relations(relations: Relations) -> Relations:
+    """Return the relations that are lists of edges, in order."""
+    return tuple(name for name in relations if name != SECTOR)
 
 
 def _check_relations(relations: Relations) -> None:

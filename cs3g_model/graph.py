@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cs3g_model.config import edge_relations
 from cs3g_model.constants import SECTOR
 from cs3g_model.inputs import Graph, SnapshotTensors
 from cs3g_model.selection import SECTOR_AFFINITY, select_edges
@@ -85,7 +86,7 @@ class EvolvingGraph(nn.Module):
         super().__init__()
         self.heads, self.rank, self.edges = heads, rank, edges
         self.has_sector = SECTOR in relations
-        self.edge_relations = tuple(name for name in relations if name != SECTOR)
+        self.edge_relations = edge_relations(relations)
         self.n_factors = 2 * heads * rank
         self.factors = nn.Linear(width, self.n_factors, bias=False)
         self.ssm = SelectiveSSM(self.n_factors, state_size, gain=1.0) if state_size else None

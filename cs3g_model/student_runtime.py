@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cs3g_model.config import StudentConfig
+from cs3g_model.config import StudentConfig, edge_relations
 from cs3g_model.constants import RELATION_SCALE, SECTOR
 from cs3g_model.errors import ArtifactFormatError, ShapeError
 from cs3g_model.kernel import LANES, Inputs, Scales, StudentWeights, Workspace, allocate, run_student
@@ -18,11 +18,6 @@ from cs3g_model.state import HiddenState
 __all__ = ["StudentRuntime", "pack_weights"]
 
 Arrays = dict[str, NDArray[np.float32]]
-
-
-def edge_relations(config: StudentConfig) -> tuple[str, ...]:
-    """Return the relations that are lists of edges, in order."""
-    return tuple(name for name in config.relations if name != SECTOR)
 
 
 def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
@@ -63,7 +58,7 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
     with np.errstate(over="ignore", divide="ignore"):  # both are refused below
         A = -np.exp(take("ssm.A_log", D, 1))
         A_inverse = np.float32(1) / (A * np.arange(1, S + 1, dtype=np.float32))
-    edges = edge_relations(config)
+    edges = edge_relations(config.relations)
     parts = 1 + int(config.graph) + len(config.relations)
     hidden = take("hidden.weight", D, parts * D).reshape(D, parts, D)
     if parts > 1:
@@ -138,7 +133,7 @@ class StudentRuntime:
         self.model_id = model_id
         self.warmup = config.warmup
         self._weights = pack_weights(config, tensors) if weights is None else weights
-        self._edges = edge_relations(config)
+        self._edges = edge_relations(config.relations)
         self._workspace: Workspace | None = None
 
     def initial_state(self, n: int) -> HiddenState:

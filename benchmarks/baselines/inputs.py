@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baselines.panel import LAGS, RETURN_LIMIT, BoolArray, FloatArray, Int64Array, Panel
+from benchmarks.baselines.panel import LAGS, BoolArray, FloatArray, Int64Array, Panel
+from cs3g_model.features import RETURN_LIMIT
 
 CHANNELS: Final = ("open", "high", "low", "close", "log_notional", "return")
 

@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cs3g.panel_data import PanelFile
 from cs3g_model.evaluation.panel import MarketPanel
 from pipeline.offline import windows_from_ticks
-from replay.errors import ConfigError, EmptyReplay
+from replay.errors import EmptyReplay
 from replay.instruments import instrument_table
-from replay.sources.open import open_source
 from replay.sources.relations import read_relations
 from topics.runs import TickRun
 from topics.types import NANOS_PER_DAY, PRICE_SCALE
@@ -26,14 +26,6 @@ Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 LAGS: Final = 16
-RETURN_LIMIT: Final = 0.40
-
-_SIZES_NS: Final = {
-    "ohlcv-1s": 10**9,
-    "ohlcv-1m": 60 * 10**9,
-    "ohlcv-1h": 3600 * 10**9,
-    "ohlcv-1d": 86_400 * 10**9,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +99,9 @@ def read_panel(data: str, relations: Path | None = None, window_ns: int | None =
     ReplayError
         If a file cannot be read, holds several sources or no window.
     """
-    sources = open_source(data)
-    if len(sources) != 1:
-        raise ConfigError(f"{data} holds {len(sources)} sources: name one file")
-    source = sources[0]
-    size_ns = window_ns or _SIZES_NS.get(source.schema)
-    if size_ns is None:
-        raise ConfigError(f"{data} holds {source.schema}: say how long a window is")
+    file = PanelFile(data, relations, window_ns)
+    source = file.source()
+    size_ns = file.size_ns_of(source)
     runs = windows_from_ticks(
         ((0, TickRun(source.schema, records)) for records in source.chunks()),
         universe="panel",
