@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -21,10 +19,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cs3g.cli import main
 from cs3g.panel_data import PanelFile
 from cs3g_model.artifacts import save_artifact
 from cs3g_model.features import RETURN_LIMIT
+from tests.integration.command_line import Run
 from tests.unit.cs3g_model.factories import (
     SMALL_STUDENT,
     SMALL_TEACHER,
@@ -35,24 +33,6 @@ from tests.unit.cs3g_model.factories import (
 
 DAYS, SYMBOLS = 50, 10
 FIRST = date(2020, 1, 1)
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cs3g(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process; what `main` would print as a traceback fails the test."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cs3g", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        status = ended.value.code
-        assert status is None or isinstance(status, int)
-        return status or 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -4,48 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from cs3g.cli import main
 from cs3g_model.artifacts import SHIPPED, list_artifacts
+from tests.integration.command_line import Run, check_line
 from tests.integration.test_replay_command import damaged_files
 from tests.unit.replay.factories import dbn_bytes, trades
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cs3g(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run the command in this process; what `main` would print as a traceback fails the test."""
-    on_terminate = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cs3g", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        status = ended.value.code
-        assert status is None or isinstance(status, int)
-        return status or 0, out, err
-
-    yield run
-    signal.signal(signal.SIGTERM, on_terminate)
-
-
-def check_line(run: tuple[int, str, str], *words: str, status: int = 1) -> None:
-    found, _, err = run
-    assert found == status
-    assert err.startswith("cs3g: error: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
 
 
 @pytest.fixture

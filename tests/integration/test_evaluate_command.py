@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cs3g.cli import main
 from cs3g_model.evaluation.calendar import DAY_NS
+from tests.integration.command_line import Run, check_line
 
 DAYS, SYMBOLS = 90, 30
 FIRST = date(2020, 1, 1)
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def cs3g(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cs3g", "evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        status = ended.value.code
-        assert status is None or isinstance(status, int)
-        return status or 0, out, err
-
-    return run
+def evaluate(cs3g: Run) -> Run:
+    return partial(cs3g, "evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +60,11 @@ def report_of(run: tuple[int, str, str]) -> dict[str, Any]:
     return report
 
 
-def test_seeds_and_two_other_models(cs3g: Run, folder: Path, tmp_path: Path) -> None:
+def test_seeds_and_two_other_models(evaluate: Run, folder: Path, tmp_path: Path) -> None:
     names = {
         name: [folder / f"{name}_s{seed}.parquet" for seed in range(2)] for name in ("student", "teacher")
     }
-    status, out, err = cs3g(
+    status, out, err = evaluate(
         *names["student"],
         *("--vs", *names["teacher"]),
         *("--vs", folder / "noise_s0.parquet"),
@@ -109,10 +97,10 @@ def test_seeds_and_two_other_models(cs3g: Run, folder: Path, tmp_path: Path) -> 
     assert "NOT COMPARABLE" not in out
 
 
-def test_closes_in_ns_are_the_same_scores(cs3g: Run, folder: Path) -> None:
+def test_closes_in_ns_are_the_same_scores(evaluate: Run, folder: Path) -> None:
     data = ("--data", folder / "panel.parquet", "--json", "-")
-    by_date = report_of(cs3g(folder / "noise_s1.parquet", *data))
-    by_close = report_of(cs3g(folder / "closes.csv", *data))
+    by_date = report_of(evaluate(folder / "noise_s1.parquet", *data))
+    by_close = report_of(evaluate(folder / "closes.csv", *data))
     assert by_close["ric_daily"] == by_date["ric_daily"]
 
 
@@ -131,10 +119,10 @@ def test_closes_in_ns_are_the_same_scores(cs3g: Run, folder: Path) -> None:
     ],
 )  # fmt: skip
 def test_parts_are_cut_by_their_dates(
-    cs3g: Run, folder: Path, options: tuple[str, ...], first: int, last: int, windows: int
+    evaluate: Run, folder: Path, options: tuple[str, ...], first: int, last: int, windows: int
 ) -> None:
     report = report_of(
-        cs3g(folder / "student_s0.parquet", "--data", folder / "panel.parquet", *options, "--json", "-")
+        evaluate(folder / "student_s0.parquet", "--data", folder / "panel.parquet", *options, "--json", "-")
     )
     start = (FIRST - date(1970, 1, 1)).days * DAY_NS
     assert report["mean"]["days"] == windows
@@ -142,11 +130,11 @@ def test_parts_are_cut_by_their_dates(
     assert report["panel"]["last_ns"] == start + last * DAY_NS
 
 
-def test_missing_scores_are_said(cs3g: Run, folder: Path, tmp_path: Path) -> None:
+def test_missing_scores_are_said(evaluate: Run, folder: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(folder / "student_s0.parquet")
     score = pl.when(pl.col("symbol") == "S03").then(float("nan")).otherwise(pl.col("score"))
     frame.with_columns(score=score).write_parquet(tmp_path / "holes.parquet")
-    status, out, _ = cs3g(tmp_path / "holes.parquet", "--data", folder / "panel.parquet")
+    status, out, _ = evaluate(tmp_path / "holes.parquet", "--data", folder / "panel.parquet")
     assert status == 0
     assert "NOT COMPARABLE" in out
     assert f"{DAYS} scores are not finite" in out
@@ -174,7 +162,7 @@ def test_missing_scores_are_said(cs3g: Run, folder: Path, tmp_path: Path) -> Non
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(
-    cs3g: Run,
+    evaluate: Run,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
@@ -183,39 +171,37 @@ def test_a_mistake_is_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
-    found, out, err = cs3g(*arguments, "--data", "panel.parquet", "--json", "report.json")
-    assert found == status
+    found, out, err = evaluate(*arguments, "--data", "panel.parquet", "--json", "report.json")
+    check_line((found, out, err), *words, status=status)
     assert out == ""
-    assert err.startswith("cs3g: error: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
     assert sorted(folder.iterdir()) == before
 
 
-def test_two_scores_of_one_cell_are_refused(cs3g: Run, folder: Path, tmp_path: Path) -> None:
+def test_two_scores_of_one_cell_are_refused(evaluate: Run, folder: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(folder / "student_s0.parquet")
     pl.concat([frame, frame[5:6]]).write_parquet(tmp_path / "twice.parquet")
-    status, _, err = cs3g(tmp_path / "twice.parquet", "--data", folder / "panel.parquet")
+    status, _, err = evaluate(tmp_path / "twice.parquet", "--data", folder / "panel.parquet")
     assert status == 1
     assert f"row {DAYS * SYMBOLS + 1}: `symbol` (=S05) has this window already" in err
 
 
-def test_a_panel_of_one_instrument_has_no_cross_section(cs3g: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_panel_of_one_instrument_has_no_cross_section(evaluate: Run, folder: Path, tmp_path: Path) -> None:
     panel = pl.read_parquet(folder / "panel.parquet").filter(pl.col("symbol") == "S00")
     panel.write_parquet(tmp_path / "one.parquet")
-    status, _, err = cs3g(folder / "student_s0.parquet", "--data", tmp_path / "one.parquet")
+    status, _, err = evaluate(folder / "student_s0.parquet", "--data", tmp_path / "one.parquet")
     assert status == 1
     assert "it takes two" in err
 
 
-def test_constant_prices_are_judged_and_nothing_is_nan(cs3g: Run, folder: Path, tmp_path: Path) -> None:
+def test_constant_prices_are_judged_and_nothing_is_nan(evaluate: Run, folder: Path, tmp_path: Path) -> None:
     panel = pl.read_parquet(folder / "panel.parquet").with_columns(close=pl.lit(10.0))
     panel.write_parquet(tmp_path / "flat.parquet")
     report = report_of(
-        cs3g(folder / "student_s0.parquet", "--vs", folder / "noise_s0.parquet", "--data", tmp_path / "flat.parquet",
-             "--json", "-")
-    )  # fmt: skip
+        evaluate(
+            *(folder / "student_s0.parquet", "--vs", folder / "noise_s0.parquet"),
+            *("--data", tmp_path / "flat.parquet", "--json", "-"),
+        )
+    )
     assert report["mean"]["RankIC"] == 0
     assert report["mean"]["DAcs"] == 0.5
     assert report["mean"]["EW_ann"] == 0

@@ -8,28 +8,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.announced_relations import Edges
-from pipeline.graph_config import GraphConfig, InstrumentDirectory
+from pipeline.graph_config import InstrumentDirectory
 from pipeline.graph_state import GraphState
 from pipeline.graphs import build_graphs
 from pipeline.offline import join_graph_runs, partition_ticks, snapshots_from_ticks, windows_from_ticks
 from pipeline.scoring import ScoringState, score_run
+from tests.unit.pipeline.edges import CONFIG, EDGES
 from tests.unit.pipeline.models import ExponentialMean
 from tests.unit.pipeline.ticks import SECOND, SIZE, START, tick_runs
 from topics.runs import GraphRun, PredictionRun, TickRun
 from topics.types import RecordArray
 
-CONFIG = GraphConfig(
-    "u",
-    SIZE,
-    neighbors=2,
-    correlation_windows=4,
-    correlation_stride=3,
-    lead_neighbors=2,
-    lead_windows=5,
-    lead_stride=2,
-)
-EDGES = {"supply": Edges.from_lists({1: [(3, 1.0), (2, -0.5)], 2: [(1, -0.5)], 3: [(1, 1.0)]})}
 DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 20)}, {1: 0, 2: 1, 3: 0}, EDGES)
 MODEL = ExponentialMean()
 TICKS = tick_runs(max_ticks=60, seconds=200, instruments=6, odd=False)

@@ -16,30 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.acks import AckLedger
-from pipeline.announced_relations import Edges
 from pipeline.barrier import WindowBarrier
-from pipeline.graph_config import GraphConfig, InstrumentDirectory
+from pipeline.graph_config import InstrumentDirectory
 from pipeline.graph_state import GraphState
 from pipeline.graphs import iter_graphs
 from pipeline.offline import TickCounts, partition_ticks, score_runs, snapshots_from_ticks
 from pipeline.scoring import ScoringState, score_run
 from pipeline.windows import WindowAggregator
+from tests.unit.pipeline.edges import CONFIG, EDGES
 from tests.unit.pipeline.models import ExponentialMean
 from tests.unit.pipeline.ticks import SECOND, SIZE, cut_at, tick_runs
 from topics.runs import GraphRun, PredictionRun, TickRun, WindowRun
 
 PARTITIONS = 2
-CONFIG = GraphConfig(
-    "u",
-    SIZE,
-    neighbors=2,
-    correlation_windows=4,
-    correlation_stride=3,
-    lead_neighbors=2,
-    lead_windows=5,
-    lead_stride=2,
-)
-EDGES = {"supply": Edges.from_lists({1: [(3, 1.0), (2, -0.5)], 2: [(1, -0.5)], 3: [(1, 1.0)]})}
 DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, 10)}, {1: 0}, EDGES)
 MODEL = ExponentialMean()
 
