@@ -35,8 +35,10 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
     try:
         async with asyncio.timeout(timeout_s):
             await client.start()
-    except (KafkaError, OSError, TimeoutError) as error:
-        await stop_client(client)
+    except BaseException as error:
+        await stop_client(client)  # also of a start that is cancelled: it may hold a connection already
+        if not isinstance(error, (KafkaError, OSError, TimeoutError)):
+            raise
         raise BrokerUnavailable(
             f"no Kafka broker answers at {bootstrap!r} within {timeout_s:g} s; is it running,"
             " and is the address right? `cs3g broker start` runs one for development"

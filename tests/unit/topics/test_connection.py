@@ -1,10 +1,12 @@
-"""Broker addresses."""
+"""Broker addresses, and the start of clients."""
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from topics.connection import check_bootstrap
+from topics.connection import check_bootstrap, start_client
 from topics.errors import BrokerUnavailable
 
 
@@ -20,3 +22,28 @@ def test_what_is_no_address_is_named(address: str) -> None:
     with pytest.raises(BrokerUnavailable, match="must be host:port") as caught:
         check_bootstrap(address)
     assert repr(address) in str(caught.value)
+
+
+class Connecting:
+    """A client that connects for ever, as aiokafka's do while a broker is silent."""
+
+    def __init__(self) -> None:
+        self.connecting = asyncio.Event()
+        self.stopped = False
+
+    async def start(self) -> None:
+        self.connecting.set()
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+async def test_a_start_that_is_cancelled_leaves_no_client_behind() -> None:
+    client = Connecting()
+    starting = asyncio.create_task(start_client(client, "127.0.0.1:9092"))
+    await client.connecting.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert client.stopped
