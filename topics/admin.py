@@ -70,7 +70,7 @@ async def create_topics(
     topic_names(prefix)  # refuses a malformed prefix
     if partitions < 1:
         raise BrokerError(f"`partitions` (={partitions}) must be >= 1")
-    wanted = {prefix + spec.name: (spec, partitions if spec.partitions == "ticks" else 1) for spec in specs}
+    wanted = {prefix + spec.name: (spec, spec.partition_count(partitions)) for spec in specs}
     async with admin_client(bootstrap, timeout_s) as client:
         existing = await _partitions(client)
         _check_partitions(wanted, existing)

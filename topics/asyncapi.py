@@ -80,8 +80,8 @@ def _channel(spec: TopicSpec) -> dict[str, Any]:
         "max.message.bytes": spec.max_bytes,
     }
     binding: dict[str, Any] = {"topicConfiguration": settings, "bindingVersion": _KAFKA_BINDING}
-    if spec.partitions == "single":
-        binding["partitions"] = 1
+    if spec.partitions != "ticks":
+        binding["partitions"] = spec.partition_count(0)
     return {
         "address": spec.name,
         "description": spec.summary,

@@ -5,30 +5,45 @@ Each class names its schema and version; `decode_control` finds the class by the
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
+from typing import Annotated, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
 
+from topics.control_fields import Control, Count, Identifier, InstrumentId, Name, Nanos, RelationName
 from topics.envelope import JSON, MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, Envelope
 from topics.errors import MessageTooLarge, SchemaError, UnknownVersion
-from topics.runs import MADE_RELATIONS
-from topics.types import HEARTBEAT_INSTRUMENT_ID, Mode, Role
+from topics.retraining import (
+    JobCancel,
+    JobKind,
+    JobRequest,
+    JobState,
+    JobStatus,
+    ModelAnnouncement,
+    Outcome,
+    TriggerDecision,
+)
+from topics.types import Mode, Role
 
-InstrumentId = Annotated[int, msgspec.Meta(gt=HEARTBEAT_INSTRUMENT_ID, lt=2**32)]
-Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-"""An id that is safe in a file name, a topic name and a command line."""
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-RelationName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, pattern=rf"^(?!({'|'.join(MADE_RELATIONS)})$)")
+__all__ = [
+    "CONTROL_TYPES",
+    "ControlRecord",
+    "DeadLetter",
+    "EndOfReplay",
+    "Instrument",
+    "JobCancel",
+    "JobKind",
+    "JobRequest",
+    "JobState",
+    "JobStatus",
+    "LatestPrediction",
+    "ModelAnnouncement",
+    "Outcome",
+    "Related",
+    "TriggerDecision",
+    "control_envelope",
+    "decode_control",
+    "encode_control",
 ]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Nanos = Annotated[int, msgspec.Meta(ge=0)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Control(msgspec.Struct, frozen=True, kw_only=True):
-    SCHEMA: ClassVar[str]
-    VERSION: ClassVar[int] = 1
 
 
 class Related(msgspec.Struct, frozen=True):
@@ -49,7 +64,7 @@ class Related(msgspec.Struct, frozen=True):
     weight: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 1.0
 
 
-class Instrument(_Control, frozen=True, kw_only=True):
+class Instrument(Control, frozen=True, kw_only=True):
     """What an instrument id means, announced before any of its ticks.
 
     Attributes
@@ -72,7 +87,7 @@ class Instrument(_Control, frozen=True, kw_only=True):
     size_unit: Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]{1,18})?$")] = "1"
 
 
-class EndOfReplay(_Control, frozen=True, kw_only=True):
+class EndOfReplay(Control, frozen=True, kw_only=True):
     """The last message of a tick partition: closes every window up to the one that holds `ts_last`.
 
     Attributes
@@ -95,7 +110,7 @@ class EndOfReplay(_Control, frozen=True, kw_only=True):
     digest: str
 
 
-class DeadLetter(_Control, frozen=True, kw_only=True):
+class DeadLetter(Control, frozen=True, kw_only=True):
     """Records that no stage could use, with where they came from and why.
 
     Attributes
@@ -124,63 +139,7 @@ class DeadLetter(_Control, frozen=True, kw_only=True):
     schema: str = ""
 
 
-JobKind = Literal["distill", "compress"]
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-
-
-class JobRequest(_Control, frozen=True, kw_only=True):
-    """A request for training; it carries ids of allow-listed things only, never paths or commands."""
-
-    SCHEMA: ClassVar[str] = "job-request"
-
-    job_id: Identifier
-    kind: JobKind
-    universe: Name
-    teacher_id: Identifier | None = None
-    student_id: Identifier | None = None
-    dataset_id: Identifier | None = None
-    recipe_id: Identifier | None = None
-    seed: Count = 0
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    requested_ns: Nanos = 0
-
-
-class JobStatus(_Control, frozen=True, kw_only=True):
-    """Progress and result of a job.
-
-    Attributes
-    ----------
-    progress
-        Fraction done, 0 to 1.
-    model_id
-        The artifact made, once succeeded.
-    """
-
-    SCHEMA: ClassVar[str] = "job-status"
-
-    job_id: Identifier
-    state: JobState
-    progress: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    detail: Annotated[str, msgspec.Meta(max_length=4000)] = ""
-    model_id: Identifier | None = None
-    metrics: dict[str, float] = {}
-    updated_ns: Nanos = 0
-
-
-class ModelAnnouncement(_Control, frozen=True, kw_only=True):
-    """The active artifact of a universe and role, from the first window that ends after `since_ts_close`."""
-
-    SCHEMA: ClassVar[str] = "model"
-
-    universe: Name
-    role: Role
-    model_id: Identifier
-    sha256: Sha256
-    since_ts_close: Nanos = 0
-    detail: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-
-
-class LatestPrediction(_Control, frozen=True, kw_only=True):
+class LatestPrediction(Control, frozen=True, kw_only=True):
     """One instrument's newest prediction, for a strategy that restarts.
 
     Attributes
@@ -209,41 +168,17 @@ class LatestPrediction(_Control, frozen=True, kw_only=True):
         return f"{self.universe}/{self.role}/{self.instrument_id}".encode()
 
 
-class Outcome(_Control, frozen=True, kw_only=True):
-    """What became of one window's predictions, once the label's horizon has passed.
-
-    Attributes
-    ----------
-    n_instruments
-        Instruments with both a prediction and a realized return.
-    ic, rank_ic
-        Pearson and Spearman correlation of scores and realized returns, None where undefined.
-    agreement
-        Rank correlation of student and teacher scores, None where only one predicted.
-    """
-
-    SCHEMA: ClassVar[str] = "outcome"
-
-    universe: Name
-    role: Role
-    model_id: Identifier
-    ts_close: Nanos
-    horizon_ns: Annotated[int, msgspec.Meta(gt=0)]
-    n_instruments: Count
-    ic: float | None = None
-    rank_ic: float | None = None
-    agreement: float | None = None
-
-
 ControlRecord: TypeAlias = (
     Instrument
     | EndOfReplay
     | DeadLetter
     | JobRequest
+    | JobCancel
     | JobStatus
     | ModelAnnouncement
     | LatestPrediction
     | Outcome
+    | TriggerDecision
 )
 
 CONTROL_TYPES: Final[dict[str, type[ControlRecord]]] = {kind.SCHEMA: kind for kind in get_args(ControlRecord)}

@@ -9,10 +9,13 @@ from typing import Final, Literal
 from topics.envelope import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES
 from topics.errors import LiveTopicRefused, SchemaError
 
-PartitionRule = Literal["ticks", "single"]
-"""`ticks`: as many as the deployment shards its instruments into. `single`: one, for a total order."""
+PartitionRule = Literal["ticks", "single", "jobs"]
+"""`ticks`: as many as the deployment shards its instruments into. `single`: one, for a total order. `jobs`: as many
+as job workers can share (`JOB_PARTITIONS`)."""
 
 Cleanup = Literal["delete", "compact"]
+
+JOB_PARTITIONS: Final = 8
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
@@ -47,6 +50,10 @@ class TopicSpec:
     retention_ms: int = KEEP_FOREVER
     max_bytes: int = MAX_MESSAGE_BYTES
 
+    def partition_count(self, tick_partitions: int) -> int:
+        """Return how many partitions the topic has in a deployment with so many of ticks."""
+        return {"ticks": tick_partitions, "jobs": JOB_PARTITIONS, "single": 1}[self.partitions]
+
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
@@ -59,6 +66,7 @@ class TopicNames:
     predictions: str
     predictions_latest: str
     outcomes: str
+    distill_decisions: str
     distill_jobs: str
     distill_status: str
     models: str
@@ -99,9 +107,13 @@ SPECS: Final = {
         "outcomes.v1", "universe", "single", "delete", ("outcome",),
         "What became of a window's predictions: IC, rank IC, agreement, by role.", 365 * _DAY_MS,
     ),
+    "distill_decisions": TopicSpec(
+        "distill.decisions.v1", "universe", "single", "delete", ("trigger-decision",),
+        "What the trigger policy decided, and why.", 365 * _DAY_MS, 64 * 1024,
+    ),
     "distill_jobs": TopicSpec(
-        "distill.jobs.v1", "job_id", "single", "delete", ("job-request",),
-        "Requests for training, of allow-listed ids only.", 30 * _DAY_MS, 64 * 1024,
+        "distill.jobs.v1", "job_id", "jobs", "delete", ("job-request", "job-cancel"),
+        "Requests for training, of allow-listed ids only, and for their end.", 30 * _DAY_MS, 64 * 1024,
     ),
     "distill_status": TopicSpec(
         "distill.status.v1", "job_id", "single", "delete", ("job-status",),

@@ -32,9 +32,8 @@ async def test_topics_are_made_once_with_their_partitions(bootstrap_servers: str
     assert {state.created for state in first} == {True}
     assert {state.created for state in second} == {False}
     assert [state.name for state in first] == [prefix + spec.name for spec in SPECS.values()]
-    assert [state.partitions for state in first] == [
-        3 if s.partitions == "ticks" else 1 for s in SPECS.values()
-    ]
+    counts = {"ticks": 3, "jobs": 8, "single": 1}
+    assert [state.partitions for state in first] == [counts[s.partitions] for s in SPECS.values()]
     listed = await list_topics(bootstrap_servers, prefix=prefix)
     assert {state.name: state.partitions for state in listed} == {s.name: s.partitions for s in first}
 

@@ -16,12 +16,14 @@ from topics.control import (
     DeadLetter,
     EndOfReplay,
     Instrument,
+    JobCancel,
     JobRequest,
     JobStatus,
     LatestPrediction,
     ModelAnnouncement,
     Outcome,
     Related,
+    TriggerDecision,
     control_envelope,
     decode_control,
     encode_control,
@@ -37,6 +39,7 @@ EXAMPLES: list[ControlRecord] = [
     EndOfReplay(ts_last=10, ticks=3, total_ticks=9, digest="sha256:" + "0" * 64),
     DeadLetter(cause="late", source_topic="t", partition=1, offset=5, n_records=2, payload=b"\x00\xff"),
     JobRequest(job_id="job-1", kind="distill", universe="sp500", teacher_id="0123456789abcdef", seed=3),
+    JobCancel(job_id="job-1", reason="superseded"),
     JobStatus(job_id="job-1", state="running", progress=0.5, metrics={"rank_ic": 0.03}),
     ModelAnnouncement(universe="sp500", role="student", model_id="0123456789abcdef", sha256="a" * 64),
     LatestPrediction(
@@ -46,6 +49,10 @@ EXAMPLES: list[ControlRecord] = [
     Outcome(
         universe="sp500", role="teacher", model_id="0123456789abcdef", ts_close=10, horizon_ns=5,
         n_instruments=3, ic=0.1,
+    ),
+    TriggerDecision(
+        universe="sp500", ts_close=10, action="job", trigger="decay", reason="rank IC fell", job_id="job-1",
+        measures={"z": -3.5},
     ),
 ]  # fmt: skip
 

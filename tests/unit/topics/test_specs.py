@@ -15,7 +15,7 @@ def test_names_carry_the_prefix_and_are_all_different() -> None:
     live, replay = asdict(topic_names()), asdict(topic_names("replay.r1."))
     assert live["ticks"] == "md.ticks.v1"
     assert {name: "replay.r1." + topic for name, topic in live.items()} == replay
-    assert len(set(live.values())) == len(SPECS) == 11
+    assert len(set(live.values())) == len(SPECS) == 12
 
 
 @pytest.mark.parametrize("prefix", ["replay.r1", "re play.", ".", "a..", "/", "é."])
