@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -155,6 +157,8 @@ def _settings(config: PipelineConfig, role: Role, worker_id: str, replication_fa
         "value_serializer": "raw",
         "processing_guarantee": "at_least_once",
         "store": "memory://",
+        # Faust makes empty folders there even so; by default in the folder that the worker was started in.
+        "datadir": str(Path(tempfile.gettempdir()) / "cs3g-faust"),
         "stream_wait_empty": False,
         "stream_buffer_maxsize": 64,
         "table_standby_replicas": 0,

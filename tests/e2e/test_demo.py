@@ -36,6 +36,7 @@ class Demo:
         self.mark = os.urandom(8).hex()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cs3g", "demo", "--out", str(out), *map(str, options)],
+            cwd=out.parent,
             env={**os.environ, MARK: self.mark},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -120,6 +121,8 @@ def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> No
     assert check_results(second, {"student", "teacher"}).equals(frame)
     for name in ("ab.json", "ab.html"):
         assert (first.out / name).read_bytes() == (second.out / name).read_bytes()
+    # Nothing was written where the command ran but the folders that it was told to write to.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
