@@ -16,6 +16,12 @@ share = 0.25
 
 [assistant]                # a larger student between teacher and student
 model = { width = 24, rank = 16 }
+
+[training]                 # fields of `TrainConfig` but the seed; a command's own settings come before them
+epochs = 2
+
+[compression]              # a job makes the student as small as the one that serves
+quantize_epochs = 0
 """
 
 from __future__ import annotations
@@ -26,12 +32,12 @@ from typing import Any
 
 import msgspec
 
-from cs3g_model.config import DistillConfig, StudentConfig
+from cs3g_model.config import DistillConfig, StudentConfig, TrainConfig
 from cs3g_model.distillation.registry import TERMS, read_losses
 from cs3g_model.distillation.term import TermSettings, check_positive
 from cs3g_model.errors import ConfigError
 
-__all__ = ["Assistant", "KeywordSettings", "Recipe", "Stage", "parse_recipe", "plain_recipe"]
+__all__ = ["Assistant", "Compression", "KeywordSettings", "Recipe", "Stage", "parse_recipe", "plain_recipe"]
 
 
 class Stage(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +118,22 @@ class Assistant(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
         return msgspec.convert(msgspec.to_builtins(student) | self.model, StudentConfig)
 
 
+class Compression(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How a job compresses the student that it has distilled.
+
+    Attributes
+    ----------
+    quantize_epochs
+        Most passes on rounded weights (>= 0); 0 rounds without training.
+    """
+
+    quantize_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.quantize_epochs < 0:
+            raise ConfigError(f"`quantize_epochs` (={self.quantize_epochs!r}) must be at least 0")
+
+
 class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How a student is taught.
 
@@ -127,6 +149,10 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
         None teaches the student by the teacher itself.
     shuffled_teacher
         Control: permute the teacher's knowledge among the instruments of each window.
+    training
+        Fields of `TrainConfig` that differ from its defaults; the seed is never the recipe's.
+    compression
+        Of a job's student, after the distillation; left out for none.
     """
 
     stages: tuple[Stage, ...]
@@ -134,16 +160,26 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     keywords: KeywordSettings = KeywordSettings()
     assistant: Assistant | None = None
     shuffled_teacher: bool = False
+    # Unset, not empty: a recipe without them must encode as before they were known, or checkpoints would not fit.
+    training: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise ConfigError("a recipe must have at least one stage: [[stages]]")
+        if "seed" in self.training_changes():
+            raise ConfigError("`seed` of [training] is not the recipe's: it is an option of the command")
+        msgspec.convert(self.training_changes(), TrainConfig)
         for stages in (self.stages, self.assistant.stages if self.assistant else ()):
             names = [stage.name for stage in stages]
             if len(set(names)) != len(names):
                 raise ConfigError(f"the stages' names {names} must differ")
         if self.shuffled_teacher and (wants(self.stages, "rows") or wants(self.stages, "keywords")):
             raise ConfigError("`shuffled_teacher` is for losses of scores and states only")
+
+    def training_changes(self) -> dict[str, Any]:
+        """Return the fields of `TrainConfig` that the recipe changes, by name."""
+        return {} if isinstance(self.training, msgspec.UnsetType) else dict(self.training)
 
 
 def wants(stages: Sequence[Stage], what: str) -> bool:

@@ -82,6 +82,7 @@ def distill(
     progress: OnProgress | None = None,
     options: RunOptions | None = None,
     explainers: Sequence[tuple[TeacherConfig, Arrays]] = (),
+    initial: Arrays | None = None,
 ) -> Distilled:
     """Distill a student from a trained teacher.
 
@@ -103,6 +104,8 @@ def distill(
         Device, ranks, checkpoint and metrics; each stage has a folder and a file of its own in them.
     explainers
         More teachers whose explanations count for the keywords.
+    initial
+        Weights that the student starts from; None for random ones. Name them in `options.identity`.
 
     Raises
     ------
@@ -130,6 +133,8 @@ def distill(
         reports: list[StageReport] = []
         for learner, wanted, stages in plans:
             model = Student(wanted)
+            if initial is not None and learner == "student":
+                load_tensors(model, initial)
             result, told = school.teach(model, learner, stages, lesson)
             reports += told
             if learner == "assistant":
