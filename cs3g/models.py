@@ -11,6 +11,7 @@ from cs3g_model.errors import ArtifactError
 from cs3g_model.protocol import StreamingModel
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
+from pipeline.roles import as_role
 from topics.types import Role
 
 C = TypeVar("C", StudentConfig, TeacherConfig)
@@ -63,15 +64,15 @@ def load_role_artifact(config: PipelineConfig, role: Role, model_id: str | None 
     Raises
     ------
     ConfigError
-        The artifact is of the other role.
+        The artifact is of the other role, and `config.any_role` does not allow that.
     """
     artifact = load_artifact(model_path(config, role, model_id))
     found = artifact.manifest
-    if found.role != role:
+    if found.role != role and not config.any_role:
         raise ConfigError(f"model {found.model_id!r} is a {found.role}, a {role} is needed", setting="model")
     return artifact
 
 
 def load_model(config: PipelineConfig, role: Role, model_id: str | None = None) -> StreamingModel:
     """Return the model that serves a role; parameters and errors as of `load_role_artifact`."""
-    return runtime_of(load_role_artifact(config, role, model_id))
+    return as_role(runtime_of(load_role_artifact(config, role, model_id)), role)

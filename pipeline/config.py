@@ -85,6 +85,8 @@ class PipelineConfig(BaseSettings):
         Artifacts to score with; None for the shipped student, and for no teacher.
     models_dir
         Folder of artifacts besides the shipped ones.
+    any_role
+        A model may serve in either role, whatever its own is: for comparisons of two students or two teachers.
     broker_security, broker_sasl_mechanism, broker_user, broker_password, broker_ca_file
         How to log in at the broker.
     """
@@ -114,6 +116,7 @@ class PipelineConfig(BaseSettings):
     student_model_id: Identifier | None = None
     teacher_model_id: Identifier | None = None
     models_dir: Path | None = None
+    any_role: bool = False
     broker_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     broker_user: str | None = None
