@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from replay.accounting import Account
 from replay.batching import Batcher, SentTail, TickBatch
 from replay.config import ReplayConfig
+from replay.errors import ConfigError
+from replay.gate import Gate
 from replay.heartbeats import Heartbeats
 from replay.instruments import InstrumentTable, instrument_table
 from replay.opaque import take
@@ -36,6 +38,7 @@ async def run_replay(
     sink: Sink,
     *,
     clock: Clock | None = None,
+    gate: Gate | None = None,
     relations: Relations | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: asyncio.Event | None = None,
@@ -46,6 +49,8 @@ async def run_replay(
     ----------
     sources
         From `open_sources(paths, config.selection)`.
+    gate
+        Holds a replay that is not paced back at times in the data.
     relations
         Edges between instruments, and sectors instead of what the sources say.
     on_progress
@@ -55,14 +60,18 @@ async def run_replay(
 
     Raises
     ------
+    ConfigError
+        A gate for a paced replay.
     SourceError
         Bad input; with a sink that publishes, before anything is sent (`check_first`).
     SinkError, TopicError
         The broker refused.
     """
+    if gate is not None and config.speed:
+        raise ConfigError(f"`speed` (={config.speed}) must be 0 for a replay that a gate holds back")
     instruments = instrument_table(sources, relations)
     stream = TickStream(config, sources, instruments)
-    run = _Run(config, stream, sink, clock or SystemClock(), on_progress, stop or asyncio.Event())
+    run = _Run(config, stream, sink, clock or SystemClock(), gate, on_progress, stop or asyncio.Event())
     is_complete = False
     if not (config.check_first and sink.publishes) or await run.check():
         try:
@@ -83,6 +92,7 @@ class _Run:
         stream: TickStream,
         sink: Sink,
         clock: Clock,
+        gate: Gate | None,
         on_progress: Callable[[Progress], None] | None,
         stop: asyncio.Event,
     ) -> None:
@@ -90,6 +100,7 @@ class _Run:
         self._stream = stream
         self._sink = sink
         self._clock = clock
+        self._gate = gate
         self._on_progress = on_progress
         self._stop = stop
         self._survey: Survey | None = None
@@ -151,6 +162,14 @@ class _Run:
         for ticks in self._stream.chunks():
             partitions = (ticks["instrument_id"] % np.uint32(self._config.partitions)).astype(np.uint16)
             records, targets = self._heartbeats.insert(ticks, partitions)
+            if self._gate is not None:
+                async for start, end in self._released_slices(
+                    records["ts_event"].astype(np.int64), self._gate
+                ):
+                    await self._emit_slice(records[start:end], targets[start:end])
+                    await self._hand_over(self._batcher.flush())
+                    yield
+                continue
             if not self._config.speed:
                 self._account.add(ticks, partitions)
                 await self._hand_over(self._batcher.add(records, targets))
@@ -185,6 +204,15 @@ class _Run:
         is_tick = np.flatnonzero(~is_heartbeat(records))
         self._account.add(take(records, is_tick), targets[is_tick])
         await self._hand_over(self._batcher.add(records, targets))
+
+    async def _released_slices(self, ts_event: Int64Array, gate: Gate) -> AsyncIterator[tuple[int, int]]:
+        start = 0
+        while start < len(ts_event):
+            end = start + gate.released(ts_event[start:])
+            yield start, end  # also of nothing: a chance to be stopped
+            if end == start:
+                await gate.wait()
+            start = end
 
     async def _due_slices(self, due: Int64Array) -> AsyncIterator[tuple[int, int]]:
         start = 0

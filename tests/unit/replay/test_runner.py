@@ -314,6 +314,40 @@ async def test_sources_of_different_kinds_are_refused() -> None:
         await run_replay(config(), [], NullSink())
 
 
+class StepGate:
+    """Lets ten seconds of event time go at a time, and notes what was sent at each wait."""
+
+    def __init__(self, sink: MemorySink) -> None:
+        self.limit_ns = T0 + 10 * S
+        self.sent_to_ns: list[int] = []
+        self._sink = sink
+
+    def released(self, ts_event) -> int:
+        return int(np.searchsorted(ts_event, self.limit_ns))
+
+    async def wait(self) -> None:
+        messages = [message for part in self._sink.messages.values() for message in part]
+        runs = [decode_ticks(m.value, Envelope.from_headers(m.headers)).records for m in messages]
+        self.sent_to_ns.append(max(int(run["ts_event"].max()) for run in runs))
+        self.limit_ns += 10 * S
+
+
+async def test_a_gate_holds_everything_later_back_and_changes_nothing() -> None:
+    sink = MemorySink()
+    gate = StepGate(sink)
+    report = await run_replay(config(), sources(), sink, gate=gate)
+    assert len(gate.sent_to_ns) >= 3
+    for number, sent_to_ns in enumerate(gate.sent_to_ns, start=1):
+        # Everything up to the gate is with the broker when it is waited for: nothing lingers in a buffer.
+        assert T0 + (10 * number - 1) * S <= sent_to_ns < T0 + 10 * number * S
+    free, free_report = await replayed()
+    assert report.digest == free_report.digest
+    for partition, found in decoded(sink)[0].items():
+        assert found.tobytes() == decoded(free)[0][partition].tobytes()
+    with pytest.raises(ConfigError, match="`speed`"):
+        await run_replay(config(speed=2.0), sources(), NullSink(), gate=gate)
+
+
 async def test_the_report_is_json_and_text() -> None:
     _, report = await replayed(limit=10)
     assert json.loads(json.dumps(report.as_dict()))["digest"] == report.digest
