@@ -14,6 +14,7 @@ __all__ = [
     "Data",
     "Device",
     "Epochs",
+    "HistoryWindows",
     "MetricsFile",
     "Out",
     "Relations",
@@ -40,6 +41,14 @@ TestEnd = Annotated[
     datetime | None, typer.Option(formats=_DAY, help="Judge the days after --valid-end up to this one.")
 ]
 Window = Annotated[str | None, typer.Option(help="Length of a window, such as 1s; the bars' own by default.")]
+HistoryWindows = Annotated[
+    int,
+    typer.Option(
+        "--history",
+        min=1,
+        help="Windows without a gap that an instrument needs before it is fitted and judged.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Decides every random choice.")]
 Seeds = Annotated[
     str | None,

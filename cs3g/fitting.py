@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cs3g.panel_data import continuously_present, labeled_until, next_returns, window_date
+from cs3g.panel_data import HISTORY, continuously_present, labeled_until, next_returns, window_date
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.errors import ConfigError
 from cs3g_model.metrics import agreement, bootstrap_mean, ic, rank_ic
@@ -32,20 +32,30 @@ class History:
     ----------
     test_stop
         Windows [valid_stop, test_stop) are looked at once, after training; equal to valid_stop for none.
+    history
+        Windows before, without a gap, in which an instrument that counts was present.
     """
 
     run: GraphRun
     data: LabeledSnapshots
     test_stop: int
+    history: int = HISTORY
 
     @classmethod
-    def split(cls, run: GraphRun, train_end: date, valid_end: date, test_end: date | None) -> History:
+    def split(
+        cls,
+        run: GraphRun,
+        train_end: date,
+        valid_end: date,
+        test_end: date | None,
+        history: int = HISTORY,
+    ) -> History:
         """Cut a run after three dates, each the last of its part; see `labeled_until`."""
-        data = labeled_until(run, train_end, valid_end)
+        data = labeled_until(run, train_end, valid_end, history)
         test_stop = data.valid_stop
         if test_end is not None:
-            test_stop = labeled_until(run, valid_end, test_end).valid_stop
-        return cls(run, data, test_stop)
+            test_stop = labeled_until(run, valid_end, test_end, history).valid_stop
+        return cls(run, data, test_stop, history)
 
     def splits(self) -> dict[str, tuple[str, str]]:
         """Return the first and last date of each part."""
@@ -78,7 +88,7 @@ class History:
         returns = next_returns(self.run)
         past = np.full_like(returns, np.nan)
         past[1:] = returns[:-1]
-        known = continuously_present(self.run.mask)
+        known = continuously_present(self.run.mask, self.history)
         out: dict[str, Any] = {}
         for name, (start, stop) in self.parts().items():
             part = slice(start, stop - 1)  # the last label is realized in the next part

@@ -35,7 +35,7 @@ _UNIVERSE: Final = "panel"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 HISTORY: Final = 16
-"""An instrument is trained on and judged once it was present in this many windows before, without a gap."""
+"""An instrument is trained on and judged once it was present in so many windows before, without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +179,12 @@ def continuously_present(mask: BoolArray, history: int = HISTORY) -> BoolArray:
     return out
 
 
-def labeled_until(run: GraphRun, train_end: date, valid_end: date) -> LabeledSnapshots:
+def labeled_until(
+    run: GraphRun, train_end: date, valid_end: date, history: int = HISTORY
+) -> LabeledSnapshots:
     """Label a run and cut it after two dates, UTC, each the last of its part; later windows are dropped.
+
+    Labels are kept of those that were present in the `history` windows before without a gap.
 
     Raises
     ------
@@ -193,13 +197,13 @@ def labeled_until(run: GraphRun, train_end: date, valid_end: date) -> LabeledSna
     train_stop, valid_stop = (
         int(np.searchsorted(opens, end_of_day_ns(day))) for day in (train_end, valid_end)
     )
-    if train_stop < HISTORY + 2 or valid_stop - train_stop < 2:
+    if train_stop < history + 2 or valid_stop - train_stop < 2:
         raise TrainingError(
             f"the panel has {train_stop} windows up to {train_end} and {valid_stop - train_stop} more up to "
-            f"{valid_end}; training needs {HISTORY + 2} and 2"
+            f"{valid_end}; training needs {history + 2} and 2"
         )
     labels = next_returns(run)
-    labels[~continuously_present(run.mask)] = np.nan
+    labels[~continuously_present(run.mask, history)] = np.nan
     part = snapshots_of(run).window(0, valid_stop)
     return LabeledSnapshots(part, labels[:valid_stop], train_stop, valid_stop)
 

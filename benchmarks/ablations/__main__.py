@@ -162,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", help="panel, bars or ticks; or an installed data set")
     parser.add_argument("--relations", help="table of symbol, sector or of related pairs")
     parser.add_argument("--window", help="length of a window, such as 1m")
+    parser.add_argument("--history", type=int, help="windows that who counts was there before; 16 without it")
     for name in ("train", "valid", "test"):
         parser.add_argument(f"--{name}-end", type=date.fromisoformat, help="last day, UTC")
     parser.add_argument("--recipes", type=_names, default=("plain",), help="with commas between")

@@ -82,6 +82,7 @@ def run_student(panel: Panel, plan: Plan, recipe: str, seed: int) -> Run:
         "teacher": parent.manifest.model_id,
         "data": _file(panel).sha256(),
         "splits": {name: history.splits()[name] for name in ("train", "valid")},
+        "history": panel.history,
         "recipe": msgspec.to_builtins(chosen),
         "model": msgspec.to_builtins(plan.model),
         "train": msgspec.to_builtins(settings),
@@ -122,7 +123,7 @@ def _history(panel: Panel, *, looks_at_test: bool) -> History:
     if looks_at_test and panel.test_end is None:
         raise ConfigError(f"panel {panel.name}: --test needs the last day of the test part, test_end")
     test_end = panel.test_end if looks_at_test else None
-    return History.split(_file(panel).graph_run(), panel.train_end, panel.valid_end, test_end)
+    return History.split(_file(panel).graph_run(), panel.train_end, panel.valid_end, test_end, panel.history)
 
 
 @lru_cache(maxsize=1)
@@ -151,7 +152,7 @@ def _told(panel: Panel, plan: Plan) -> NDArray[np.float32]:
 
 def _series(history: History, scores: NDArray[np.float32], told: NDArray[np.float32] | None) -> Series:
     returns = next_returns(history.run)
-    known = continuously_present(history.run.mask)
+    known = continuously_present(history.run.mask, history.history)
     out: Series = {}
     for name, (start, stop) in history.parts().items():
         part = slice(start, stop - 1)  # the last label is realized in the next part

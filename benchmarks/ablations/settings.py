@@ -25,7 +25,7 @@ class Panel(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
         Names the report's files.
     teacher
         Model id or folder.
-    data, relations, window
+    data, relations, window, history
         As of `cs3g distill`.
     train_end, valid_end, test_end
         Last days of the parts, UTC; test_end is looked at only if the plan says so.
@@ -39,6 +39,7 @@ class Panel(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     test_end: date | None = None
     relations: str | None = None
     window: str | None = None
+    history: int = 16
 
     def __post_init__(self) -> None:
         if not self.name or short_name(self.name) != self.name:

@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--window", help="length of a window, such as 1m")
     parser.add_argument("--models", type=_models, default=list(MODELS), help=f"of {','.join(MODELS)}")
     parser.add_argument("--seeds", type=_seeds, default=[0], help="with commas between")
-    parser.add_argument("--cap-s", type=float, default=150.0, help="most seconds to fit one model")
+    parser.add_argument(
+        "--cap-s", type=float, default=150.0, help="most seconds of CPU time to fit one model"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder")
     return parser
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cs3g.fit_options import Data, Out, Relations, Seed, TestEnd, TrainEnd, ValidEnd, Window
+from cs3g.fit_options import Data, HistoryWindows, Out, Relations, Seed, TestEnd, TrainEnd, ValidEnd, Window
 
 
 def compress(
@@ -24,6 +24,7 @@ def compress(
     relations: Relations = None,
     test_end: TestEnd = None,
     window: Window = None,
+    history_windows: HistoryWindows = 16,
     teacher: Annotated[
         str | None, typer.Option(help="Teacher whose knowledge enters the fits, beside the student's own.")
     ] = None,
@@ -85,7 +86,11 @@ def compress(
     pruned_within(parent_config, parent.tensors, budget_bytes, settings)  # before a long file is read
     panel = PanelFile(data, relations, parse_window(window))
     history = History.split(
-        panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None
+        panel.graph_run(),
+        train_end.date(),
+        valid_end.date(),
+        test_end.date() if test_end else None,
+        history_windows,
     )
     result = compress_student(
         parent_config,

@@ -14,6 +14,7 @@ from cs3g.fit_options import (
     Data,
     Device,
     Epochs,
+    HistoryWindows,
     MetricsFile,
     Out,
     Relations,
@@ -35,6 +36,7 @@ def distill(
     relations: Relations = None,
     test_end: TestEnd = None,
     window: Window = None,
+    history_windows: HistoryWindows = 16,
     recipe: Annotated[
         str | None,
         typer.Option(help="Losses and stages: a recipe's name (default, progressive, ...) or a TOML file."),
@@ -80,9 +82,7 @@ def distill(
     parent, parent_config = load_as(TeacherConfig, teacher, out)
     others = [load_as(TeacherConfig, name, out) for name in explainer or ()]
     changes = read_settings(config, {"model": StudentConfig, "train": TrainConfig, "distill": DistillConfig})
-    changes["train"] |= {"seed": seed, **({} if epochs is None else {"epochs": epochs})}
     model = msgspec.convert(changes["model"], StudentConfig)
-    settings = msgspec.convert(changes["train"], TrainConfig)
     if recipe is not None and changes["distill"]:
         raise ConfigError(
             f"--recipe {recipe} and table [distill] of {config} exclude each other: leave one out"
@@ -91,9 +91,15 @@ def distill(
         chosen = plain_recipe(msgspec.convert(changes["distill"], DistillConfig))
     else:
         chosen = read_recipe(recipe or "default")
+    own = {"seed": seed, **({} if epochs is None else {"epochs": epochs})}
+    settings = msgspec.convert(chosen.training_changes() | changes["train"] | own, TrainConfig)
     panel = PanelFile(data, relations, parse_window(window))
     history = History.split(
-        panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None
+        panel.graph_run(),
+        train_end.date(),
+        valid_end.date(),
+        test_end.date() if test_end else None,
+        history_windows,
     )
     teachers = [parent.manifest.model_id, *(artifact.manifest.model_id for artifact, _ in others)]
     options = RunOptions(

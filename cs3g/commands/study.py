@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cs3g.fit_options import HistoryWindows
+
 
 def study(
     data: Annotated[str, typer.Option(help="A panel or tick file, or the name of an installed data set.")],
@@ -21,6 +23,7 @@ def study(
     window: Annotated[
         str | None, typer.Option(help="Length of a window, such as 1s; the bars' own by default.")
     ] = None,
+    history_windows: HistoryWindows = 16,
     seeds: Annotated[int, typer.Option(min=1, help="Teachers, each with its student.")] = 1,
     control_seeds: Annotated[int, typer.Option(min=1, help="Fits of each control.")] = 1,
     recipe: Annotated[str | None, typer.Option(help="Of the distillation, as in `cs3g distill`.")] = None,
@@ -59,6 +62,7 @@ def study(
         out=out,
         relations=relations,
         window=window,
+        history=history_windows,
         seeds=tuple(range(seeds)),
         control_seeds=tuple(range(control_seeds)),
         recipe=recipe,

@@ -13,6 +13,7 @@ from cs3g.fit_options import (
     Data,
     Device,
     Epochs,
+    HistoryWindows,
     MetricsFile,
     Out,
     Relations,
@@ -53,6 +54,7 @@ def _command(role: Literal["teacher", "student"]) -> Callable[..., None]:
         relations: Relations = None,
         test_end: TestEnd = None,
         window: Window = None,
+        history_windows: HistoryWindows = 16,
         seed: Seed = 0,
         seeds: Seeds = None,
         epochs: Epochs = None,
@@ -89,7 +91,11 @@ def _command(role: Literal["teacher", "student"]) -> Callable[..., None]:
             data_sha256=panel.sha256(),
         )
         history = History.split(
-            panel.graph_run(), train_end.date(), valid_end.date(), test_end.date() if test_end else None
+            panel.graph_run(),
+            train_end.date(),
+            valid_end.date(),
+            test_end.date() if test_end else None,
+            history_windows,
         )
         for path in fit_seeds(plan, history):
             typer.echo(str(path))

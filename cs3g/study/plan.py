@@ -51,7 +51,7 @@ class Study:
 
     Attributes
     ----------
-    data, relations, window
+    data, relations, window, history
         As in `cs3g train`.
     train_end, valid_end, test_end
         ISO dates, each the last of its part.
@@ -76,6 +76,7 @@ class Study:
     out: Path
     relations: Path | None = None
     window: str | None = None
+    history: int = 16
     seeds: tuple[int, ...] = (0,)
     control_seeds: tuple[int, ...] = (0,)
     recipe: str | None = None
@@ -96,5 +97,6 @@ class Study:
         return ["--data", self.data, *relations, *window]
 
     def split_arguments(self) -> list[str]:
-        """Return the options that cut it; the test part is left to the report."""
-        return ["--train-end", self.train_end, "--valid-end", self.valid_end]
+        """Return the options that cut it and say who counts; the test part is left to the report."""
+        ends = ["--train-end", self.train_end, "--valid-end", self.valid_end]
+        return [*ends, "--history", str(self.history)]

@@ -55,7 +55,7 @@ def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) ->
     """
     panel = read_panel(study.data, study.window)
     start_ns, stop_ns = (end_of_day_ns(date.fromisoformat(day)) for day in (study.valid_end, study.test_end))
-    sections = cross_sections(panel, start_ns=start_ns, stop_ns=stop_ns)
+    sections = cross_sections(panel, start_ns=start_ns, stop_ns=stop_ns, history=study.history)
     settings = Settings()
     resampling = Resampling.of(len(sections.windows), block=settings.block, draws=settings.draws)
     scores = _scores(study, fitted, anchors, panel)
@@ -77,6 +77,8 @@ def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) ->
             "last_ns": int(sections.starts_ns[-1]),
             "windows": len(sections.windows),
             "instruments": len(panel.symbols),
+            "names_a_window": float(sections.scored.sum(axis=1).mean()),
+            "history": study.history,
             "equal_weight_sharpe": mean["EW_sharpe"],
             "equal_weight_ann": mean["EW_ann"],
         },

@@ -22,7 +22,8 @@ def markdown(report: dict[str, Any]) -> str:
     """
     panel = report["panel"]
     lines = [
-        f"{panel['windows']:,} test windows of {panel['instruments']:,} instruments; equal weight:"
+        f"{panel['windows']:,} test windows of {panel['instruments']:,} instruments,"
+        f" {panel['names_a_window']:.0f} of them a window with --history {panel['history']}; equal weight:"
         f" {100 * panel['equal_weight_ann']:.1f} % a year, Sharpe {panel['equal_weight_sharpe']:.2f}.",
         "",
         _HEAD,

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from cs3g.fitting import History
 from cs3g.panel_data import PanelFile, labeled_until, next_returns
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graphs import snapshots_of
@@ -113,3 +114,21 @@ def test_a_daily_label_is_of_the_next_trading_day(daily: Path) -> None:
     assert (np.diff(run.ts_close) > NANOS_PER_DAY).any()
     assert np.isfinite(next_returns(run)[:-1]).all()
     assert np.isnan(next_returns(run)[-1]).all()
+
+
+def test_a_shorter_history_lets_an_instrument_count_sooner_and_again_soon_after_a_gap(daily: Path) -> None:
+    frame = pl.read_parquet(daily)
+    gap = sorted(frame["date"].unique())[25]
+    frame.filter((pl.col("symbol") != "B") | (pl.col("date") != gap)).write_parquet(daily)
+    run = PanelFile(str(daily)).graph_run()
+    ends = date(2024, 2, 16), date(2024, 2, 23)
+    long, short = (np.isfinite(labeled_until(run, *ends, history).labels) for history in (16, 1))
+    assert np.flatnonzero(long[:, 0])[0] == 16
+    assert np.flatnonzero(short[:, 0])[0] == 1
+    assert not long[24:, 1].any()  # the label before the gap lies in it
+    assert np.flatnonzero(~short[20:30, 1]).tolist() == [4, 5, 6]
+    scores = np.nan_to_num(next_returns(run))[:40]
+    scores[:, 1] *= -1
+    judged = [History.split(run, *ends, None, history).judged(scores) for history in (16, 1)]
+    assert judged[0]["valid_rank_ic"]["mean"] == pytest.approx(1.0)  # without B
+    assert judged[1]["valid_rank_ic"]["mean"] < 0.9
