@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "StudyError"]
+__all__ = ["CommandError", "ComparisonError", "StudyError"]
 
 
 class CommandError(Exception):
     """Root of what the command raises on purpose."""
+
+
+class ComparisonError(CommandError):
+    """Models cannot be compared on this history, or as asked."""
 
 
 class StudyError(CommandError):
