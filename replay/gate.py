@@ -19,5 +19,8 @@ class Gate(Protocol):
             (n >= 1,) ns, in the order in which they are going to be sent; heartbeats are among them.
         """
 
+    def may_end(self) -> bool:
+        """Return whether the end of the replay, which closes every window, may be sent."""
+
     async def wait(self) -> None:
         """Return when it is worth asking again."""

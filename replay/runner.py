@@ -144,6 +144,11 @@ class _Run:
             raise self._stream.empty()
         self._batcher.require_resumed()
         await self._hand_over(self._batcher.flush())
+        while self._gate is not None and not self._gate.may_end():
+            await self._gate.wait()
+            if self._stop.is_set():
+                await self._sink.flush()
+                return False
         await self._sink.finish(self._account.ends(), run_id)
         self._ended_ns = self._clock.now_ns()
         return True
