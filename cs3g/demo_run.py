@@ -20,13 +20,13 @@ from cs3g.models import load_role_artifact
 from cs3g.prediction_frame import write_predictions
 from cs3g.processes import WorkerProcesses
 from cs3g.session import (
-    SessionPlan,
     SessionResult,
     SessionStopped,
     log_dir,
     run_session,
     worker_environment,
 )
+from cs3g.session_plan import SessionPlan
 from cs3g.stopping import stop_event
 from cs3g_model.artifacts import Manifest
 from pipeline.comparison import Comparison, close_table, compare, score_table

@@ -14,7 +14,8 @@ from rich.console import Console
 from cs3g.live_view import LiveView, RoleProgress
 from cs3g.models import load_model
 from cs3g.processes import WorkerProcesses
-from cs3g.session import SessionPlan, SessionResult, run_session, worker_environment
+from cs3g.session import SessionResult, run_session, worker_environment
+from cs3g.session_plan import SessionPlan
 from pipeline.config import PipelineConfig, load_config
 from pipeline.graph_config import InstrumentDirectory
 from pipeline.offline import TickCounts, join_graph_runs, score_runs, snapshots_from_ticks, windows_from_ticks
