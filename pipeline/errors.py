@@ -5,6 +5,7 @@ PipelineError
 ├── WindowRunError (ValueError)       a run of windows that contradicts itself, its partition or its universe
 ├── UnknownInstrumentError (LookupError)  rows of instruments nobody announced, named in `instrument_ids`
 ├── GraphRunError (ValueError)        a run of snapshots of another universe, or one that no state can follow
+├── ArchiveError (ValueError)         a folder that is no archive, or one with a part missing or damaged
 ├── StateError
 │   ├── StateDecodeError (ValueError)     bytes that are no state of this format
 │   └── StateMismatchError (ValueError)   a state made under another configuration or by another model
@@ -53,6 +54,10 @@ class UnknownInstrumentError(PipelineError, LookupError):
 
 class GraphRunError(PipelineError, ValueError):
     """A run of snapshots is of another universe, or cannot follow the state."""
+
+
+class ArchiveError(PipelineError, ValueError):
+    """A folder is no archive, or a part of it is missing, cut short or another than was written."""
 
 
 class StateError(PipelineError):
