@@ -1,0 +1,89 @@
+"""Settings of the outcomes stage, frozen; read from `CS3G_OUTCOMES_` and a field's name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.errors import ConfigError
+from topics.types import Mode, Role
+
+OUTCOMES_PREFIX: Final = "CS3G_OUTCOMES_"
+
+LIVE_PATIENCE_WINDOWS: Final = 256
+"""How many windows a silent role is waited for, unless it is told otherwise."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class OutcomesConfig(BaseSettings):
+    """What becomes an outcome, and when; make it with `load_outcomes_config` for errors of one line.
+
+    Attributes
+    ----------
+    roles
+        Whose predictions are expected, as "student,teacher" in the environment; others are not looked at.
+    horizon_windows
+        Snapshots from a window to the one whose closes decide its label.
+    patience_windows
+        Live only: a role that is silent while so many snapshots come after a window is not waited for until it
+        predicts again; None for 256, 0 to wait for ever. A replay always waits, so that its outcomes do not
+        depend on who was quicker.
+    reference_windows
+        First windows of a model, after its warm-up, against which its stream's drift is measured.
+    recent_windows
+        Span of what is compared with them; weights decay.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=OUTCOMES_PREFIX, frozen=True, extra="forbid")
+
+    roles: Annotated[tuple[Role, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = (
+        "student",
+        "teacher",
+    )
+    horizon_windows: Annotated[int, Field(ge=1, le=4096)] = 1
+    patience_windows: Annotated[int | None, Field(ge=0)] = None
+    reference_windows: Annotated[int, Field(ge=1, le=2**20)] = 128
+    recent_windows: Annotated[int, Field(ge=2, le=2**20)] = 64
+
+    def patience(self, mode: Mode) -> int | None:
+        """Return the patience in force; None to wait for ever."""
+        if mode == "replay":
+            return None
+        return LIVE_PATIENCE_WINDOWS if self.patience_windows is None else self.patience_windows or None
+
+
+def load_outcomes_config(**settings: Any) -> OutcomesConfig:
+    """Read the environment, let arguments override it, and validate.
+
+    Parameters
+    ----------
+    **settings
+        Fields of `OutcomesConfig`; those that are None are left to the environment and the defaults.
+
+    Raises
+    ------
+    ConfigError
+        A setting breaks its rule, or is none.
+    """
+    try:
+        return OutcomesConfig(**{name: value for name, value in settings.items() if value is not None})
+    except ValidationError as error:
+        raise setting_error(error, OUTCOMES_PREFIX) from error
+
+
+def setting_error(error: ValidationError, prefix: str) -> ConfigError:
+    """Return the first broken rule in one line, with the setting, its value and where it is set."""
+    first = error.errors(include_url=False)[0]
+    setting = ".".join(map(str, first["loc"][:1]))
+    rule = first["msg"].removeprefix("Value error, ")
+    if not setting:
+        return ConfigError(rule)
+    return ConfigError(
+        f"`{setting}` (={first.get('input')!r}): {rule}; it is set by argument or by {prefix}{setting.upper()}",
+        setting=setting,
+    )

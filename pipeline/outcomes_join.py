@@ -1,0 +1,290 @@
+"""Brings snapshots and predictions together: which windows are mature, and what belongs to each.
+
+Snapshots come in order of ts_close, and so do each role's predictions; how the two topics interleave, and how
+runs are cut, is nobody's promise. A window is mature once the snapshot of its horizon is there and every expected
+role has predicted it, has gone past it, or is not waited for any more. What comes again is dropped: the first wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.drift import ABSENT, Codes, encode_values
+from pipeline.errors import GraphRunError
+from pipeline.outcomes_config import OutcomesConfig
+from pipeline.outcomes_state import OutcomesState
+from topics.runs import GraphRun, PredictionRun
+from topics.types import (
+    UNDEF_PRICE,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    Mode,
+    Role,
+    UInt32Array,
+)
+
+MAX_WINDOWS_AT_ONCE: Final = 512
+"""Windows that are settled in one go: bounds the arrays and what is published behind one checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One role's predictions of mature windows, on the same axes as their closes.
+
+    Attributes
+    ----------
+    model_ids
+        T of them, "" where the role made no prediction.
+    scores
+        (T, N) NaN where there is none.
+    warmup
+        (T,) the model had seen too few windows.
+    """
+
+    model_ids: tuple[str, ...]
+    scores: Float64Array
+    warmup: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Mature:
+    """Consecutive windows whose labels are known.
+
+    Attributes
+    ----------
+    ts_close
+        (T,) ns.
+    close, close_after
+        (T, N) last price of the window and of the snapshot `horizon_windows` later, NaN where absent.
+    codes
+        (T, N, F) of the features, `pipeline.drift.encode_values`.
+    """
+
+    ts_close: Int64Array
+    close: Float64Array
+    close_after: Float64Array
+    codes: Codes
+    scored: dict[Role, Scored]
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshots:
+    """Consecutive snapshots, closes (T, N) and codes of features (T, N, F)."""
+
+    ts_close: Int64Array
+    instrument_ids: UInt32Array
+    close: Float64Array
+    codes: Codes
+
+    def cut(self, start: int, stop: int) -> _Snapshots:
+        rows = slice(start, stop)
+        return replace(self, ts_close=self.ts_close[rows], close=self.close[rows], codes=self.codes[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Consecutive predictions of one model, NaN where absent."""
+
+    ts_close: Int64Array
+    instrument_ids: UInt32Array
+    model_id: str
+    scores: Float32Array
+    warmup: BoolArray
+
+    def cut(self, start: int, stop: int) -> _Scores:
+        rows = slice(start, stop)
+        return replace(self, ts_close=self.ts_close[rows], scores=self.scores[rows], warmup=self.warmup[rows])
+
+
+Piece = TypeVar("Piece", _Snapshots, _Scores)
+
+
+class OutcomeJoin:
+    """Windows that wait for their label or for a role. Mutates self.
+
+    Parameters
+    ----------
+    mode
+        A replay waits for every role for ever.
+    state
+        Windows up to its ts_close are settled and dropped when they come again.
+    """
+
+    def __init__(
+        self, config: OutcomesConfig, state: OutcomesState, *, universe: str, size_ns: int, mode: Mode
+    ) -> None:
+        self._config = config
+        self._patience = config.patience(mode)
+        self._universe = universe
+        self._size_ns = size_ns
+        self._snapshots: list[_Snapshots] = []
+        self._last_snapshot_ns = state.ts_close
+        self._scores: dict[Role, list[_Scores]] = {role: [] for role in config.roles}
+        self._last_score_ns: dict[Role, int] = dict.fromkeys(config.roles, state.ts_close)
+        self._absent: set[Role] = set(state.absent & set(config.roles))
+
+    @property
+    def absent(self) -> frozenset[Role]:
+        """Roles that are not waited for now."""
+        return frozenset(self._absent)
+
+    @property
+    def n_waiting(self) -> int:
+        """Snapshots that are held."""
+        return sum(len(piece.ts_close) for piece in self._snapshots)
+
+    def add_graphs(self, run: GraphRun) -> None:
+        """Take snapshots; those of another universe are not looked at.
+
+        Raises
+        ------
+        GraphRunError
+            Windows of another length than configured, or other features than those before.
+        """
+        if run.universe != self._universe:
+            return
+        self._check_size(run.size_ns, "snapshots")
+        start = int(np.searchsorted(run.ts_close, self._last_snapshot_ns, side="right"))
+        if start == len(run.ts_close):
+            return
+        if self._snapshots and self._snapshots[-1].codes.shape[2] != run.features.shape[2]:
+            raise GraphRunError(
+                f"snapshots of {run.features.shape[2]} features cannot follow those of"
+                f" {self._snapshots[-1].codes.shape[2]}: replay them under a run id of their own"
+            )
+        rows = slice(start, None)
+        mask = run.mask[rows]
+        close = np.where(mask & (run.close[rows] != UNDEF_PRICE), run.close[rows] * 1e-9, np.nan)
+        self._snapshots.append(
+            _Snapshots(run.ts_close[rows], run.instrument_ids, close, encode_values(run.features[rows], mask))
+        )
+        self._last_snapshot_ns = int(run.ts_close[-1])
+
+    def add_predictions(self, run: PredictionRun) -> None:
+        """Take predictions; those of another universe, or of a role that is not expected, are not looked at.
+
+        Raises
+        ------
+        GraphRunError
+            Windows of another length than configured.
+        """
+        if run.universe != self._universe or run.role not in self._scores:
+            return
+        self._check_size(run.size_ns, "predictions")
+        start = int(np.searchsorted(run.ts_close, self._last_score_ns[run.role], side="right"))
+        if start == len(run.ts_close):
+            return
+        rows = slice(start, None)
+        scores = np.where(run.mask[rows], run.scores[rows], np.float32(np.nan))
+        self._scores[run.role].append(
+            _Scores(run.ts_close[rows], run.instrument_ids, run.model_id, scores, run.warmup[rows])
+        )
+        self._last_score_ns[run.role] = int(run.ts_close[-1])
+        self._absent.discard(run.role)
+
+    def take(self) -> Mature | None:
+        """Return the oldest mature windows, at most `MAX_WINDOWS_AT_ONCE`, and forget them; None if there is none."""
+        if not self._snapshots:
+            return None
+        ts_close = np.concatenate([piece.ts_close for piece in self._snapshots])
+        n_mature = min(self._count_mature(ts_close), MAX_WINDOWS_AT_ONCE)
+        if n_mature <= 0:
+            return None
+        horizon = self._config.horizon_windows
+        held, _ = _split_after(self._snapshots, int(ts_close[n_mature + horizon - 1]))
+        wanted = ts_close[:n_mature]
+        taken: dict[Role, list[_Scores]] = {}
+        for role, pieces in self._scores.items():
+            taken[role], self._scores[role] = _split_after(pieces, int(wanted[-1]))
+        instrument_ids = np.unique(
+            np.concatenate(
+                [piece.instrument_ids for piece in held]
+                + [piece.instrument_ids for pieces in taken.values() for piece in pieces]
+            )
+        )
+        close = _spread(held, instrument_ids, lambda piece: piece.close, np.nan, np.float64)
+        codes = _spread(held, instrument_ids, lambda piece: piece.codes, ABSENT, np.uint8)
+        self._snapshots = _split_after(self._snapshots, int(wanted[-1]))[1]
+        for role, last_ns in self._last_score_ns.items():
+            # What a silent role says of settled windows later is old, and no sign that it keeps up.
+            self._last_score_ns[role] = max(last_ns, int(wanted[-1]))
+        return Mature(
+            ts_close=wanted,
+            close=close[:n_mature],
+            close_after=close[horizon:],
+            codes=codes[:n_mature],
+            scored={role: _scored(pieces, wanted, instrument_ids) for role, pieces in taken.items()},
+        )
+
+    def _check_size(self, size_ns: int, what: str) -> None:
+        if size_ns != self._size_ns:
+            raise GraphRunError(
+                f"{what} of windows of {size_ns} ns cannot be joined where `window_size_ns` is {self._size_ns}:"
+                " give this stage the setting of the workers that made them"
+            )
+
+    def _count_mature(self, ts_close: Int64Array) -> int:
+        n_labeled = len(ts_close) - self._config.horizon_windows
+        ready = n_labeled
+        for role, last_ns in self._last_score_ns.items():
+            if role in self._absent:
+                continue
+            n_seen = int(np.searchsorted(ts_close, last_ns, side="right"))
+            if self._patience is not None and n_labeled - n_seen > self._patience:
+                self._absent.add(role)
+                continue
+            ready = min(ready, n_seen)
+        return ready
+
+
+def _split_after(pieces: Sequence[Piece], ts_close: int) -> tuple[list[Piece], list[Piece]]:
+    """Return what ends at or before a time, and what ends after it."""
+    until: list[Piece] = []
+    after: list[Piece] = []
+    for piece in pieces:
+        n = len(piece.ts_close)
+        place = int(np.searchsorted(piece.ts_close, ts_close, side="right"))
+        if place:
+            until.append(piece if place == n else piece.cut(0, place))
+        if place < n:
+            after.append(piece if not place else piece.cut(place, n))
+    return until, after
+
+
+def _spread(
+    pieces: Iterable[Piece],
+    instrument_ids: UInt32Array,
+    values_of: Callable[[Piece], NDArray[Any]],
+    empty: float,
+    dtype: type[np.generic],
+) -> NDArray[Any]:
+    """Stack pieces over a superset of their instruments."""
+    stacked = []
+    for piece in pieces:
+        values: NDArray[Any] = values_of(piece)
+        out: NDArray[Any] = np.full((len(values), len(instrument_ids), *values.shape[2:]), empty, dtype)
+        out[:, np.searchsorted(instrument_ids, piece.instrument_ids)] = values
+        stacked.append(out)
+    return np.concatenate(stacked)
+
+
+def _scored(pieces: Sequence[_Scores], wanted: Int64Array, instrument_ids: UInt32Array) -> Scored:
+    scores = np.full((len(wanted), len(instrument_ids)), np.nan)
+    warmup = np.zeros(len(wanted), np.bool_)
+    model_ids = [""] * len(wanted)
+    for piece in pieces:
+        # A prediction of a window whose snapshot retention took is of no use.
+        _, rows, places = np.intersect1d(piece.ts_close, wanted, assume_unique=True, return_indices=True)
+        columns = np.searchsorted(instrument_ids, piece.instrument_ids)
+        scores[places[:, np.newaxis], columns] = piece.scores[rows]
+        warmup[places] = piece.warmup[rows]
+        for place in places.tolist():
+            model_ids[place] = piece.model_id
+    return Scored(tuple(model_ids), scores, warmup)
