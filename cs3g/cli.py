@@ -12,6 +12,7 @@ import sys
 import typer
 
 from cs3g.commands import (
+    ab,
     broker,
     compress,
     demo,
@@ -19,6 +20,7 @@ from cs3g.commands import (
     doctor,
     evaluate,
     generate,
+    jobs,
     models,
     predictions,
     replay,
@@ -45,12 +47,14 @@ app.command("distill")(distill.distill)
 app.command("compress")(compress.compress)
 app.command("score")(score.score)
 app.command("study")(study.study)
+app.command("ab")(ab.ab)
 app.command("evaluate", cls=evaluate.EvaluateCommand)(evaluate.evaluate)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.add_typer(predictions.app, name="predictions")
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:

@@ -69,7 +69,9 @@ def by_regime(
     """
     volatility = trailing_volatility(panel)[sections.windows]
     known = np.isfinite(volatility)
-    market = np.array([label[here].mean() for label, here in zip(sections.labels, sections.scored, strict=True)])
+    market = np.array(
+        [label[here].mean() for label, here in zip(sections.labels, sections.scored, strict=True)]
+    )
     regimes: list[tuple[str, BoolArray]] = []
     if known.sum() >= MIN_MEMBERS:
         low, high = np.quantile(volatility[known], [1 / 3, 2 / 3])

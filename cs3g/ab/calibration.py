@@ -55,7 +55,9 @@ def class_returns(scores: Float64Array, sections: CrossSections, classes: int) -
     return out
 
 
-def calibration(scores: dict[str, Float64Array], sections: CrossSections, intervals: Intervals) -> dict[str, Any]:
+def calibration(
+    scores: dict[str, Float64Array], sections: CrossSections, intervals: Intervals
+) -> dict[str, Any]:
     """Return K and, by model, each class's mean excess return a window with its 95 % limits."""
     classes = n_classes(sections)
     found = {}
