@@ -29,9 +29,9 @@ class TradeColumns:
     size: Int64Array
     side: Letters
 
-    def is_clean(self) -> bool:
-        """Return whether every price is one."""
-        return _prices_are_clean(self.price)
+    def is_clean(self, instrument_id: UInt32Array) -> bool:
+        """Return whether every price is one; heartbeats need none."""
+        return _prices_are_clean(instrument_id, self.price)
 
     def fold(self, slots: Int32Array, accumulators: RecordArray) -> None:
         """Fold the rows into their accumulators."""
@@ -53,9 +53,9 @@ class QuoteColumns:
     ask_size: Int64Array
     book_with_trades: bool
 
-    def is_clean(self) -> bool:
-        """Return whether every trade has a price and every quote both sides."""
-        return _quotes_are_clean(self.action, self.price, self.bid, self.ask)
+    def is_clean(self, instrument_id: UInt32Array) -> bool:
+        """Return whether every trade has a price and every quote both sides; heartbeats need none."""
+        return _quotes_are_clean(instrument_id, self.action, self.price, self.bid, self.ask)
 
     def fold(self, slots: Int32Array, accumulators: RecordArray) -> None:
         """Fold the rows into their accumulators."""
@@ -86,9 +86,9 @@ class BarColumns:
     close: Int64Array
     volume: Int64Array
 
-    def is_clean(self) -> bool:
-        """Return whether every bar is one."""
-        return _bars_are_clean(self.open, self.high, self.low, self.close, self.volume)
+    def is_clean(self, instrument_id: UInt32Array) -> bool:
+        """Return whether every bar is one; heartbeats need no prices."""
+        return _bars_are_clean(instrument_id, self.open, self.high, self.low, self.close, self.volume)
 
     def fold(self, slots: Int32Array, accumulators: RecordArray) -> None:
         """Fold the rows into their accumulators."""
@@ -135,39 +135,48 @@ def columns_of(schema: TickSchema, records: RecordArray) -> Columns:
 def keys_are_clean(
     ts_event: Int64Array, instrument_id: UInt32Array, last_ns: int, partition: int, partitions: int
 ) -> bool:
-    """Return whether all rows are instruments of the partition in times up to last_ns; no heartbeats."""
+    """Return whether all rows are heartbeats or instruments of the partition, in times up to last_ns."""
     clean = True
     for i in range(len(ts_event)):
-        clean &= (0 <= ts_event[i] <= last_ns) & (instrument_id[i] > 0)
-        clean &= instrument_id[i] % partitions == partition
+        clean &= 0 <= ts_event[i] <= last_ns
+        clean &= (instrument_id[i] % partitions == partition) | (instrument_id[i] == 0)
     return clean
 
 
 @kernel
-def _prices_are_clean(price: Int64Array) -> bool:
+def _prices_are_clean(instrument_id: UInt32Array, price: Int64Array) -> bool:
     clean = True
     for i in range(len(price)):
-        clean &= 0 < price[i] <= MAX_PRICE
+        clean &= (0 < price[i] <= MAX_PRICE) | (instrument_id[i] == 0)
     return clean
 
 
 @kernel
-def _quotes_are_clean(action: Letters, price: Int64Array, bid: Int64Array, ask: Int64Array) -> bool:
+def _quotes_are_clean(
+    instrument_id: UInt32Array, action: Letters, price: Int64Array, bid: Int64Array, ask: Int64Array
+) -> bool:
     clean = True
     for i in range(len(price)):
-        clean &= (action[i] != fold.TRADE_ACTION) | (0 < price[i] <= MAX_PRICE)
-        clean &= (0 < bid[i] <= MAX_PRICE) & (0 < ask[i] <= MAX_PRICE)
+        is_beat = instrument_id[i] == 0
+        clean &= is_beat | (action[i] != fold.TRADE_ACTION) | (0 < price[i] <= MAX_PRICE)
+        clean &= is_beat | ((0 < bid[i] <= MAX_PRICE) & (0 < ask[i] <= MAX_PRICE))
     return clean
 
 
 @kernel
 def _bars_are_clean(
-    open_: Int64Array, high: Int64Array, low: Int64Array, close: Int64Array, volume: Int64Array
+    instrument_id: UInt32Array,
+    open_: Int64Array,
+    high: Int64Array,
+    low: Int64Array,
+    close: Int64Array,
+    volume: Int64Array,
 ) -> bool:
     clean = True
     for i in range(len(open_)):
-        clean &= (low[i] > 0) & (high[i] <= MAX_PRICE) & (volume[i] >= 0)
-        clean &= (low[i] <= open_[i] <= high[i]) & (low[i] <= close[i] <= high[i])
+        is_beat = instrument_id[i] == 0
+        clean &= is_beat | ((low[i] > 0) & (high[i] <= MAX_PRICE) & (volume[i] >= 0))
+        clean &= is_beat | ((low[i] <= open_[i] <= high[i]) & (low[i] <= close[i] <= high[i]))
     return clean
 
 

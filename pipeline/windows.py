@@ -27,7 +27,7 @@ from topics.types import RecordArray, UInt32Array
 MAX_SIZE_NS: Final = 2**53
 """Longest window, 104 days: the end of a window that holds the latest valid time still fits an int64."""
 
-_CHUNK: Final = 4096
+_CHUNK: Final = 8192
 _NONE: Final = np.empty(0, np.int64)
 
 
@@ -187,7 +187,7 @@ class WindowAggregator:
         if (
             bars_fit(schema.name, self.size_ns)
             and keys_are_clean(columns.ts_event, instrument_id, last_ns, partition, partitions)
-            and columns.is_clean()
+            and columns.is_clean(instrument_id)
         ):
             return None
         return refusal_causes(

@@ -5,6 +5,7 @@ The layouts are Databento's own (`databento_dbn`); a contract test holds them eq
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -211,6 +212,18 @@ def decode_ticks(value: bytes | None, envelope: Envelope) -> TickRun:
     records: RecordArray = np.frombuffer(bytearray(value), dtype=schema.dtype)
     _check_headers(records, schema)
     return TickRun(schema.name, records)
+
+
+def join_records(parts: Sequence[RecordArray]) -> RecordArray:
+    """Return several runs of records of one dtype as one; a single one as it is.
+
+    As opaque bytes: numpy copies structured records field by field, some ten times slower.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.dtype((np.void, parts[0].dtype.itemsize))
+    joined: RecordArray = np.concatenate([part.view(whole) for part in parts]).view(parts[0].dtype)
+    return joined
 
 
 def heartbeat(schema_name: str, ts_ns: int) -> TickRun:

@@ -26,8 +26,8 @@ from topics.envelope import Envelope, Message
 from topics.errors import SchemaError, UnknownVersion
 from topics.messages import window_message
 from topics.runs import TickRun, WindowRun
-from topics.ticks import decode_ticks
-from topics.types import RecordArray
+from topics.ticks import decode_ticks, join_records
+from topics.types import Int64Array, RecordArray
 
 
 class _TickPartition:
@@ -53,6 +53,34 @@ class _TickPartition:
     def acknowledge(self) -> None:
         for offset in self.ledger.ready(self.aggregator.frontier_ns):
             self.unacknowledged.pop(offset).ack()
+
+
+class _Batch:
+    """Consecutive messages of one schema, folded as one run: a message alone hardly pays for its fold.
+
+    How ticks are cut into runs changes no bit; all messages of a batch wait for the last window that any touches.
+    """
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[EventT[Any], TickRun, Envelope]] = []
+
+    def takes(self, run: TickRun) -> bool:
+        return bool(self._messages) and self._messages[0][1].schema == run.schema
+
+    def add(self, event: EventT[Any], run: TickRun, envelope: Envelope) -> None:
+        self._messages.append((event, run, envelope))
+
+    def fold_into(self, ticks: _TickPartition, refused: list[Message]) -> WindowRun | None:
+        """Fold what was added and hold its messages; start anew."""
+        messages, self._messages = self._messages, []
+        if not messages:
+            return None
+        schema, records = messages[0][1].schema, join_records([run.records for _, run, _ in messages])
+        result = ticks.aggregator.fold(TickRun(schema, records))
+        for event, _, _ in messages:
+            ticks.hold(event, result.last_close_touched_ns)
+        refused += _refused(messages, result)
+        return result.closed
 
 
 class WindowsStage(Stage):
@@ -92,21 +120,33 @@ class WindowsStage(Stage):
         envelope = Envelope("", 0, "application/json", mode=self._config.mode, run_id=self._config.run_id)
         ticks = self._partitions.setdefault(partition, _TickPartition(self._config, partition))
         ticks.heard_ns = time.time_ns()
+        batch = _Batch()
         for event in events:
             try:
                 envelope = Envelope.from_headers(event.message.headers)
-                if envelope.schema == EndOfReplay.SCHEMA:
-                    closed.append(self._finish(ticks, event, envelope))
-                    continue
-                run = decode_ticks(event.message.value, envelope)
+                run = (
+                    None
+                    if envelope.schema == EndOfReplay.SCHEMA
+                    else decode_ticks(event.message.value, envelope)
+                )
             except SchemaError as error:
+                closed.append(batch.fold_into(ticks, refused))
                 refused.append(_undecodable(event, error, envelope))
                 ticks.hold(event, 0)
                 continue
-            result = ticks.aggregator.fold(run)
-            ticks.hold(event, result.last_close_touched_ns)
-            closed.append(result.closed)
-            refused.extend(_refused(event, run, result, envelope))
+            if run is not None and batch.takes(run):
+                batch.add(event, run, envelope)
+                continue
+            closed.append(batch.fold_into(ticks, refused))
+            if run is not None:
+                batch.add(event, run, envelope)
+                continue
+            try:
+                closed.append(self._finish(ticks, event, envelope))
+            except SchemaError as error:
+                refused.append(_undecodable(event, error, envelope))
+                ticks.hold(event, 0)
+        closed.append(batch.fold_into(ticks, refused))
         await publish(self._dead_letters_topic, refused)
         await self._publish_windows(partition, closed, envelope)
 
@@ -170,22 +210,37 @@ def _undecodable(event: EventT[Any], error: SchemaError, envelope: Envelope) -> 
     )
 
 
-def _refused(event: EventT[Any], run: TickRun, result: FoldResult, envelope: Envelope) -> list[Message]:
-    """Return one dead letter for each cause among a message's refused ticks."""
+def _refused(batch: list[tuple[EventT[Any], TickRun, Envelope]], result: FoldResult) -> list[Message]:
+    """Return one dead letter for each message and cause among the refused ticks of messages folded together."""
+    if not len(result.late) and not len(result.invalid):
+        return []
+    starts = np.cumsum([0] + [len(run.records) for _, run, _ in batch])
+    letters: list[Message] = []
     causes = np.array(result.invalid_causes, dtype=np.str_)
-    groups = [(str(cause), result.invalid[causes == cause]) for cause in np.unique(causes)]
-    if len(result.late):
-        groups.append(("late", result.late))
-    return [
-        dead_letter(
-            event,
-            cause=cause,
-            detail=f"{len(records)} of the message's {len(run.records)} records",
-            payload=records.tobytes(),
-            n_records=len(records),
-            schema=run.schema,
-            mode=envelope.mode,
-            run_id=envelope.run_id,
-        )
-        for cause, records in groups
-    ]
+    for index, (event, run, envelope) in enumerate(batch):
+        start, end = int(starts[index]), int(starts[index + 1])
+        late = result.late[_between(result.late_positions, start, end)]
+        here = _between(result.invalid_positions, start, end)
+        invalid, why = result.invalid[here], causes[here]
+        groups = [(str(cause), invalid[why == cause]) for cause in np.unique(why)]
+        if len(late):
+            groups.append(("late", late))
+        letters += [
+            dead_letter(
+                event,
+                cause=cause,
+                detail=f"{len(records)} of the message's {len(run.records)} records",
+                payload=records.tobytes(),
+                n_records=len(records),
+                schema=run.schema,
+                mode=envelope.mode,
+                run_id=envelope.run_id,
+            )
+            for cause, records in groups
+        ]
+    return letters
+
+
+def _between(positions: Int64Array, start: int, end: int) -> slice:
+    # Positions ascend.
+    return slice(int(np.searchsorted(positions, start)), int(np.searchsorted(positions, end)))
