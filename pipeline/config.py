@@ -14,6 +14,7 @@ from cs3g_model.features import FEATURE_SCHEMA_VERSION
 from pipeline.durations import parse_duration
 from pipeline.errors import ConfigError
 from pipeline.graph_config import GraphConfig
+from pipeline.registry.location import default_registry_url
 from pipeline.windows import MAX_SIZE_NS
 from topics.specs import TopicNames, is_replay_name, topic_names
 from topics.types import Mode
@@ -39,6 +40,7 @@ _RESULT_SETTINGS: Final = (
     "lead_neighbors",
     "lead_windows",
     "lead_stride",
+    "warm_windows",
 )
 
 
@@ -85,6 +87,10 @@ class PipelineConfig(BaseSettings):
         Artifacts to score with; None for the shipped student, and for no teacher.
     models_dir
         Folder of artifacts besides the shipped ones.
+    registry
+        Folder or url (`s3://bucket/prefix`) of the registry; None for `cs3g/registry` among the user's data.
+    warm_windows
+        Snapshots that a new model folds before it takes over from another.
     any_role
         A model may serve in either role, whatever its own is: for comparisons of two students or two teachers.
     broker_security, broker_sasl_mechanism, broker_user, broker_password, broker_ca_file
@@ -116,6 +122,8 @@ class PipelineConfig(BaseSettings):
     student_model_id: Identifier | None = None
     teacher_model_id: Identifier | None = None
     models_dir: Path | None = None
+    registry: Annotated[str, Field(min_length=1)] | None = None
+    warm_windows: Annotated[int, Field(ge=0, le=65536)] = 128
     any_role: bool = False
     broker_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -154,6 +162,11 @@ class PipelineConfig(BaseSettings):
     def topics(self) -> TopicNames:
         """Full names of the topics."""
         return topic_names(self.topic_prefix)
+
+    @property
+    def registry_url(self) -> str:
+        """The registry in force."""
+        return self.registry or default_registry_url()
 
     @property
     def graph(self) -> GraphConfig:

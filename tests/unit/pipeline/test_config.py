@@ -92,6 +92,7 @@ def test_the_hash_covers_what_changes_results_and_nothing_else() -> None:
         "lead_neighbors": 4,
         "lead_windows": 64,
         "lead_stride": 4,
+        "warm_windows": 16,
     }.items():
         assert load_config(**{setting: value}).config_hash() != base, setting
 
