@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,10 +21,29 @@ _Metric = Callable[[Float64Array, Float64Array, BoolArray], Float64Array]
 _ROLE_ORDER: Final[tuple[Role, ...]] = ("student", "teacher")
 
 
+@dataclass(frozen=True, slots=True)
+class SettledWindow:
+    """A window about which nothing more will be known.
+
+    Attributes
+    ----------
+    ts_close
+        Its end, ns.
+    matured_ns
+        End of the snapshot that decided its label: the time at which all this is known.
+    outcomes
+        The student's and the teacher's, as far as they predicted it.
+    """
+
+    ts_close: int
+    matured_ns: int
+    outcomes: tuple[Outcome, ...]
+
+
 def settle(
     mature: Mature, state: OutcomesState, config: OutcomesConfig, *, universe: str, size_ns: int
-) -> tuple[list[Outcome], OutcomesState]:
-    """Return the outcomes of mature windows, by (ts_close, role), and the state after them. Pure.
+) -> tuple[list[SettledWindow], OutcomesState]:
+    """Return the outcomes of mature windows, ascending, and the state after them. Pure.
 
     A window has an outcome of each role that predicted it. In a model's warm-up it says None for everything, and
     enters no statistic. Drift is measured since the model began to serve: with another model, the reference
@@ -67,7 +86,8 @@ def settle(
                 )
             )
     after = replace(state, ts_close=int(mature.ts_close[-1]), roles=roles)
-    return [outcome for row in rows for outcome in row], after
+    times = zip(mature.ts_close.tolist(), mature.matured_ns.tolist(), rows, strict=True)
+    return [SettledWindow(ts_close, matured_ns, tuple(row)) for ts_close, matured_ns, row in times], after
 
 
 def _agreement(scored: dict[Role, Scored]) -> Float64Array:

@@ -59,8 +59,8 @@ class Mature:
 
     Attributes
     ----------
-    ts_close
-        (T,) ns.
+    ts_close, matured_ns
+        (T,) ends of the windows, and of the snapshots whose closes decided their labels.
     close, close_after
         (T, N) last price of the window and of the snapshot `horizon_windows` later, NaN where absent.
     codes
@@ -68,6 +68,7 @@ class Mature:
     """
 
     ts_close: Int64Array
+    matured_ns: Int64Array
     close: Float64Array
     close_after: Float64Array
     codes: Codes
@@ -217,6 +218,7 @@ class OutcomeJoin:
             self._last_score_ns[role] = max(last_ns, int(wanted[-1]))
         return Mature(
             ts_close=wanted,
+            matured_ns=ts_close[horizon : n_mature + horizon],
             close=close[:n_mature],
             close_after=close[horizon:],
             codes=codes[:n_mature],

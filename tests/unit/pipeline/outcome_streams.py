@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.outcomes import settle
+from pipeline.outcomes import SettledWindow, settle
 from pipeline.outcomes_config import OutcomesConfig
 from pipeline.outcomes_join import OutcomeJoin
 from pipeline.outcomes_state import OutcomesState
@@ -59,6 +59,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.outcomes: list[Outcome] = []
+        self.windows: list[SettledWindow] = []
         self.restart(self.state.to_bytes())
 
     def restart(self, checkpoint: bytes) -> None:
@@ -76,7 +77,8 @@ class Stage:
             while (mature := self.join.take()) is not None:
                 before = replace(self.state, absent=self.join.absent)
                 new, self.state = settle(mature, before, self.config, universe="test", size_ns=SIZE_NS)
-                found += new
+                found += [outcome for window in new for outcome in window.outcomes]
+                self.windows += new
         self.outcomes += found
         return found
 

@@ -27,6 +27,9 @@ def test_correlations_are_scipys_over_instruments_with_score_and_label(horizon: 
     found = stage.take(graphs, student, teacher)
     expected_order = [(ts(t), role) for t in range(WINDOWS - horizon) for role in ("student", "teacher")]
     assert [(one.ts_close, one.role) for one in found] == expected_order
+    assert [window.matured_ns for window in stage.windows] == [
+        ts(t + horizon) for t in range(WINDOWS - horizon)
+    ]
     for one in found[2:]:  # the first window is in the warm-up
         t = (one.ts_close - ts(0)) // SIZE_NS
         run = student if one.role == "student" else teacher
