@@ -147,12 +147,12 @@ def _reason(found: Findings) -> str:
 def _forbidden(policy: TriggerPolicy, state: TriggerState) -> str:
     """Return why no job may be asked for now, "" if one may."""
     times, now = state.job_times_ns, state.ts_close
-    if now <= state.effective_ns:
-        return f"the last job takes effect after {state.effective_ns}"
-    if len(times) and now - int(times[-1]) < policy.cooldown:
-        return f"cool-down of {format_duration(policy.cooldown)} since {int(times[-1])}"
     if int((times > now - policy.budget_period).sum()) >= policy.max_jobs:
         return f"budget of {policy.max_jobs} jobs in {format_duration(policy.budget_period)} is spent"
+    if len(times) and now - int(times[-1]) < policy.cooldown:
+        return f"cool-down of {format_duration(policy.cooldown)} since {int(times[-1])}"
+    if now <= state.effective_ns:
+        return f"the last job takes effect after {state.effective_ns}"
     return ""
 
 
