@@ -8,24 +8,25 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from replay.accounting import Account
+from replay.archive.recorded import the_recorded
+from replay.archive.stream import RecordedStream
 from replay.batching import Batcher, SentTail, TickBatch
 from replay.config import ReplayConfig
 from replay.errors import ConfigError
 from replay.gate import Gate
-from replay.heartbeats import Heartbeats
 from replay.instruments import InstrumentTable, instrument_table
 from replay.opaque import take
 from replay.pacing import Clock, LagRecorder, Schedule, SystemClock
+from replay.pieces import Piece, Stream
 from replay.report import Progress, ReplayReport
 from replay.sinks import Sink
 from replay.sources.base import Source
 from replay.sources.relations import Relations
 from replay.stream import Survey, TickStream
 from topics.ticks import is_heartbeat
-from topics.types import NANOS_PER_SECOND, Int64Array, RecordArray
+from topics.types import NANOS_PER_SECOND, Int64Array
 
 _SHORTEST_SLEEP_S: Final = 0.001
 _LONGEST_SLEEP_S: Final = 0.25
@@ -70,8 +71,16 @@ async def run_replay(
     if gate is not None and config.speed:
         raise ConfigError(f"`speed` (={config.speed}) must be 0 for a replay that a gate holds back")
     instruments = instrument_table(sources, relations)
-    stream = TickStream(config, sources, instruments)
-    run = _Run(config, stream, sink, clock or SystemClock(), gate, on_progress, stop or asyncio.Event())
+    recorded = the_recorded(sources)
+    stream: Stream
+    if recorded is not None:
+        stream = RecordedStream(config, recorded)
+    else:
+        stream = TickStream(config, sources, instruments)
+    account = Account(stream.schema, config.partitions, instruments.instrument_ids)
+    run = _Run(
+        config, stream, account, sink, clock or SystemClock(), gate, on_progress, stop or asyncio.Event()
+    )
     is_complete = False
     if not (config.check_first and sink.publishes) or await run.check():
         try:
@@ -89,7 +98,8 @@ class _Run:
     def __init__(
         self,
         config: ReplayConfig,
-        stream: TickStream,
+        stream: Stream,
+        account: Account,
         sink: Sink,
         clock: Clock,
         gate: Gate | None,
@@ -104,9 +114,8 @@ class _Run:
         self._on_progress = on_progress
         self._stop = stop
         self._survey: Survey | None = None
-        self._heartbeats = Heartbeats(stream.schema, config.heartbeat_ns, config.partitions)
         self._batcher = self._make_batcher({})
-        self._account = Account(stream.schema, config.partitions)
+        self._account = account
         self._lags = LagRecorder()
         self._n_messages = 0
         self._paced_from: int | None = None
@@ -164,56 +173,56 @@ class _Run:
 
     async def _emitted(self) -> AsyncIterator[None]:
         schedule: Schedule | None = None
-        for ticks in self._stream.chunks():
-            partitions = (ticks["instrument_id"] % np.uint32(self._config.partitions)).astype(np.uint16)
-            records, targets = self._heartbeats.insert(ticks, partitions)
+        for piece in self._stream.pieces():
             if self._gate is not None:
-                async for start, end in self._released_slices(
-                    records["ts_event"].astype(np.int64), self._gate
-                ):
-                    await self._emit_slice(records[start:end], targets[start:end])
+                times = piece.records["ts_event"].astype(np.int64)
+                async for start, end in self._released_slices(times, self._gate):
+                    await self._emit_slice(piece, start, end)
                     await self._hand_over(self._batcher.flush())
                     yield
                 continue
             if not self._config.speed:
-                self._account.add(ticks, partitions)
-                await self._hand_over(self._batcher.add(records, targets))
+                self._account.add(piece.ticks, piece.tick_targets, piece.schema)
+                await self._hand_over(self._batcher.add(piece.records, piece.targets, piece.schema))
                 # Lets the producer's own tasks run, and a stop be noticed.
                 await self._clock.sleep(0)
                 yield
                 continue
-            start = await self._catch_up(records, targets)
-            records, targets = records[start:], targets[start:]
-            if not len(records):
+            first = await self._catch_up(piece)
+            clock = piece.records[self._config.clock][first:]
+            if not len(clock):
                 continue
             if schedule is None:
-                self._started_ns, self._paced_from = self._clock.now_ns(), int(records["ts_event"][0])
+                self._started_ns = self._clock.now_ns()
+                self._paced_from = int(piece.records["ts_event"][first])
                 schedule = Schedule(self._config.speed, self._config.max_gap_s, self._started_ns)
-            due = schedule.due_ns(records[self._config.clock])
+            due = schedule.due_ns(clock)
             async for start, end in self._due_slices(due):
-                await self._emit_slice(records[start:end], targets[start:end])
+                await self._emit_slice(piece, first + start, first + end)
                 await self._hand_over(self._batcher.flush())
                 self._lags.add(self._clock.now_ns() - due[start:end])
                 yield
 
-    async def _catch_up(self, records: RecordArray, targets: NDArray[np.uint16]) -> int:
+    async def _catch_up(self, piece: Piece) -> int:
         """Emit without waiting while a resumed replay is still in what was sent; return the rest's start."""
         start = 0
-        while self._batcher.is_catching_up and start < len(records):
+        while self._batcher.is_catching_up and start < len(piece.records):
             end = start + self._config.batch_ticks
-            await self._emit_slice(records[start:end], targets[start:end])
+            await self._emit_slice(piece, start, end)
             start = end
-        return min(start, len(records))
+        return min(start, len(piece.records))
 
-    async def _emit_slice(self, records: RecordArray, targets: NDArray[np.uint16]) -> None:
+    async def _emit_slice(self, piece: Piece, start: int, end: int) -> None:
+        records, targets = piece.records[start:end], piece.targets[start:end]
         is_tick = np.flatnonzero(~is_heartbeat(records))
-        self._account.add(take(records, is_tick), targets[is_tick])
-        await self._hand_over(self._batcher.add(records, targets))
+        self._account.add(take(records, is_tick), targets[is_tick], piece.schema)
+        await self._hand_over(self._batcher.add(records, targets, piece.schema))
 
-    async def _released_slices(self, ts_event: Int64Array, gate: Gate) -> AsyncIterator[tuple[int, int]]:
+    async def _released_slices(self, records: RecordArray, gate: Gate) -> AsyncIterator[tuple[int, int]]:
+        ts_event, is_tick = records["ts_event"].astype(np.int64), ~is_heartbeat(records)
         start = 0
-        while start < len(ts_event):
-            end = start + gate.released(ts_event[start:])
+        while start < len(records):
+            end = start + gate.released(ts_event[start:], is_tick[start:])
             yield start, end  # also of nothing: a chance to be stopped
             if end == start:
                 await gate.wait()
@@ -270,7 +279,7 @@ class _Run:
             ticks=account.ticks,
             ticks_by_symbol=account.by_symbol(instruments.symbols),
             ticks_by_partition=account.by_partition,
-            heartbeats=self._heartbeats.n_sent,
+            heartbeats=self._stream.heartbeats,
             messages=self._n_messages,
             rows=rows,
             skipped=dict(sorted(skipped.items())),

@@ -15,14 +15,14 @@ from typing import Final
 
 import numpy as np
 
-from topics.types import Int64Array
+from topics.types import BoolArray, Int64Array
 
 _NEVER: Final = np.iinfo(np.int64).max
 RECHECK_S: Final = 1.0
 
 
 class LoopGate:
-    """A `replay.gate.Gate` that follows decisions and jobs; mutates self. The replay must send no heartbeats.
+    """A `replay.gate.Gate` that follows decisions and jobs; mutates self.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ class LoopGate:
         if self._pending.pop(job_id, None) is not None:
             self._moved.set()
 
-    def released(self, ts_event: Int64Array) -> int:
-        """Return how many of the next ticks may be sent."""
+    def released(self, ts_event: Int64Array, is_tick: BoolArray) -> int:
+        """Return how many of the next records may be sent; heartbeats make no window, but wait as ticks do."""
         self._moved.clear()
         ends = (ts_event // self._size_ns + 1) * self._size_ns
-        later = np.flatnonzero(ends > self._last_open_ns(ends))
+        later = np.flatnonzero(ends > self._last_open_ns(ends[is_tick]))
         count = int(later[0]) if len(later) else len(ends)
-        self._windows = _merged(self._windows, ends[:count])
+        self._windows = _merged(self._windows, ends[:count][is_tick[:count]])
         return count
 
     def may_end(self) -> bool:
@@ -76,6 +76,10 @@ class LoopGate:
         self._moved.clear()
         decided = bisect_right(self._windows, self._decided_ns)
         return not self._pending and len(self._windows) - decided <= 2
+
+    def is_decided(self, last_window_ns: int) -> bool:
+        """Return whether every window before the last one, which has no label, is decided."""
+        return not any(self._decided_ns < window < last_window_ns for window in self._windows)
 
     async def wait(self) -> None:
         """Return when something has moved since `released` was asked."""

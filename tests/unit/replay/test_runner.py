@@ -323,7 +323,8 @@ class StepGate:
         self.asked_to_end = 0
         self._sink = sink
 
-    def released(self, ts_event) -> int:
+    def released(self, ts_event, is_tick) -> int:
+        assert len(is_tick) == len(ts_event)
         return int(np.searchsorted(ts_event, self.limit_ns))
 
     def may_end(self) -> bool:
