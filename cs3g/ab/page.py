@@ -160,7 +160,8 @@ def _graph(graph: dict[str, Any], size_ns: int) -> str:
         f"Learned graph, {time_text(graph['ts_close'], size_ns)}",
         f"What each model made of {graph['instruments']:,} instruments in this window: of a teacher the edges of its "
         "last block, mean over heads; of a student its low-rank graph. An arrow points at the one that listens. "
-        "Preference: the share of a sector's weight that goes to another one, over the share of instruments in it; 1 is none.",
+        "Preference: the share of a sector's weight that goes to another one, over the share of instruments in it; "
+        "1 is none.",
         f'<div class="grid">{"".join(drawn)}</div>',
     )
 

@@ -20,7 +20,7 @@ def calibration_chart(calibration: dict[str, Any]) -> str:
     """Draw each class of scores' mean excess return with its limits, basis points a window."""
     names = tuple(calibration["models"])
     k = calibration["classes"]
-    points = {
+    points: dict[str, list[dict[str, Any]]] = {
         name: [
             {end: (value * 1e4 if value is not None else None) for end, value in one.items()} for one in found
         ]

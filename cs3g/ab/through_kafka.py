@@ -23,13 +23,13 @@ from cs3g.ab.models import Contender
 from cs3g.live_view import LiveView, RoleProgress
 from cs3g.processes import WorkerProcesses
 from cs3g.session import (
-    SessionPlan,
     SessionResult,
     SessionStopped,
     log_dir,
     run_session,
     worker_environment,
 )
+from cs3g.session_plan import SessionPlan
 from cs3g.stopping import stop_event
 from topics.embedded import NOTICE, EmbeddedBroker
 from topics.runs import PredictionRun
