@@ -13,6 +13,7 @@ import typer
 
 from cs3g.commands import (
     ab,
+    archive,
     broker,
     compress,
     demo,
@@ -21,6 +22,7 @@ from cs3g.commands import (
     evaluate,
     generate,
     jobs,
+    loop,
     models,
     predictions,
     replay,
@@ -40,9 +42,11 @@ app = typer.Typer(
 )
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("loop")(loop.loop)
 app.command("worker")(worker.worker)
 app.command("generate")(generate.generate)
 app.command("replay")(replay.replay)
+app.command("archive")(archive.archive)
 app.command("distill")(distill.distill)
 app.command("compress")(compress.compress)
 app.command("score")(score.score)

@@ -29,6 +29,8 @@ TOPIC: Final = "graphs"
 FILE_BYTES: Final = 64 * 1024 * 1024
 """About so many bytes of arrays make a file; a day never shares one with another."""
 
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999: a tick may claim any time
+
 
 def write_graph_archive(folder: Path, runs: Iterable[GraphRun]) -> Manifest:
     """Write consecutive runs of one universe as an archive, all or nothing.
@@ -126,11 +128,19 @@ def graph_run_digest(run: GraphRun) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def gathered(runs: Iterable[GraphRun], file_bytes: int = FILE_BYTES) -> Iterator[GraphRun]:
-    """Yield the same windows in runs that are worth a file, each of one date."""
+def gathered(
+    runs: Iterable[GraphRun], *, seen: UInt32Array | None = None, file_bytes: int = FILE_BYTES
+) -> Iterator[GraphRun]:
+    """Yield the same windows in runs that are worth a file, each of one date.
+
+    Parameters
+    ----------
+    seen
+        Instruments of the run before the first of these, None if there was none.
+    """
     held: list[GraphRun] = []
     n_bytes = 0
-    seen = np.empty(0, np.uint32)
+    seen = np.empty(0, np.uint32) if seen is None else seen
     for run in runs:
         for piece in _by_date(run, seen):
             if held and (n_bytes >= file_bytes or not _follows(held[-1], piece)):
@@ -153,7 +163,9 @@ def stage_graphs(
 ) -> None:
     """Write one date's run as a part of an archive that is being written; arguments as in `Part`."""
     first, last = int(run.ts_close[0]), int(run.ts_close[-1])
-    name = f"{run.seq:010d}-{run.seq + len(run.ts_close) - 1:010d}.parquet"
+    # The offset keeps apart sequences that start anew, as after a change of the pipeline's settings.
+    origin = "" if first_offset < 0 else f"-p{partition:04d}-{first_offset:012d}"
+    name = f"{run.seq:010d}-{run.seq + len(run.ts_close) - 1:010d}{origin}.parquet"
     label = PartLabel(
         path=f"{TOPIC}/universe={run.universe}/{date_key(first, run.size_ns)}/{name}",
         topic=TOPIC,
@@ -170,7 +182,7 @@ def stage_graphs(
 
 def date_key(ts_close: int, size_ns: int) -> str:
     """Return the folder of a window: its UTC date, or its year where a window lasts a day or more."""
-    moment = datetime.fromtimestamp((ts_close - 1) // NANOS_PER_SECOND, UTC)
+    moment = datetime.fromtimestamp(min((ts_close - 1) // NANOS_PER_SECOND, _LAST_SECOND), UTC)
     return f"year={moment:%Y}" if size_ns >= NANOS_PER_DAY else f"date={moment:%Y-%m-%d}"
 
 

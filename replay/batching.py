@@ -80,7 +80,7 @@ class Batcher:
             raise ConfigError(
                 f"`batch_ticks` (={batch_ticks}) must be in 1..{limit} for schema {schema_name}"
             )
-        self._schema_name = schema_name
+        self._schemas = [schema_name] * partitions
         self._batch_ticks = batch_ticks
         self._run_id = run_id
         self._buffers: list[list[RecordArray]] = [[] for _ in range(partitions)]
@@ -99,15 +99,31 @@ class Batcher:
         """Records left out because they had been sent before."""
         return self._n_left_out
 
-    def add(self, records: RecordArray, partitions: NDArray[np.uint16]) -> list[TickBatch]:
-        """Take records, (n,) with the partition of each, and return the batches that are full."""
+    def add(
+        self, records: RecordArray, partitions: NDArray[np.uint16], schema_name: str | None = None
+    ) -> list[TickBatch]:
+        """Take records, and return the batches that are full.
+
+        Parameters
+        ----------
+        records, partitions
+            (n,) with the partition of each.
+        schema_name
+            Where it is not the one that the batcher was made for; its records are no wider.
+        """
+        full: list[TickBatch] = []
         for partition, part in self._split(records, partitions):
             if partition in self._sent:
                 part = self._beyond_sent(partition, part)
-            if len(part):
-                self._buffers[partition].append(part)
-                self._buffered[partition] += len(part)
-        return self._cut(self._batch_ticks)
+            if not len(part):
+                continue
+            if schema_name is not None and schema_name != self._schemas[partition]:
+                # A message carries one schema.
+                full += self._cut(1, partition)
+                self._schemas[partition] = schema_name
+            self._buffers[partition].append(part)
+            self._buffered[partition] += len(part)
+        return full + self._cut(self._batch_ticks)
 
     def flush(self) -> list[TickBatch]:
         """Return everything that is buffered."""
@@ -140,10 +156,10 @@ class Batcher:
             yield partition, take(records, order[start:end])
             start = end
 
-    def _cut(self, at_least: int) -> list[TickBatch]:
+    def _cut(self, at_least: int, only: int | None = None) -> list[TickBatch]:
         rounds: list[list[TickBatch]] = []
         for partition, buffer in enumerate(self._buffers):
-            if self._buffered[partition] < at_least:
+            if self._buffered[partition] < at_least or only not in (None, partition):
                 continue
             run = concatenate(buffer)
             index = 0
@@ -151,7 +167,7 @@ class Batcher:
                 piece, run = run[: self._batch_ticks], run[self._batch_ticks :]
                 if index == len(rounds):
                     rounds.append([])
-                ticks = TickRun(self._schema_name, piece)
+                ticks = TickRun(self._schemas[partition], piece)
                 rounds[index].append(TickBatch(ticks, partition, self._seq[partition], self._run_id))
                 self._seq[partition] += len(piece)
                 index += 1

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.announced_relations import keep_strongest
-from replay.errors import SchemaMismatch
+from replay.archive.recorded import the_recorded
+from replay.errors import ConfigError, SchemaMismatch
 from replay.sources.base import Source, by_position
 from replay.sources.relations import Pair, Relations
 from topics.control import Instrument, Related
@@ -39,10 +40,19 @@ class InstrumentTable:
     sectors: Mapping[str, str]
     related: Mapping[int, tuple[Related, ...]] = field(default_factory=dict)
 
+    @property
+    def instrument_ids(self) -> UInt32Array | None:
+        """The ids by position in `symbols`; None for the numbers from 1."""
+        return None
+
     def ids_of(self, source: Source) -> UInt32Array:
         """Return the id of each of a source's positions, (len(source.symbols) + 1,); entry 0 is unused."""
         ids = by_position(self.symbols)
         return np.array([0, *(ids[symbol] for symbol in source.symbols)], dtype=np.uint32)
+
+    def sector_names(self) -> tuple[str, ...]:
+        """Return the sectors by the code that the pipeline gives them: their rank among the sorted names."""
+        return tuple(sorted({name for name in self.sectors.values() if name}))
 
     def announcements(self, universe: str) -> list[Instrument]:
         """Return the records that announce the instruments, by id."""
@@ -58,6 +68,28 @@ class InstrumentTable:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedInstruments(InstrumentTable):
+    """Instruments of an archive: as they were announced, ids, universes and relations included.
+
+    Attributes
+    ----------
+    recorded
+        By id, in the order of `symbols`.
+    """
+
+    recorded: tuple[Instrument, ...] = ()
+
+    @property
+    def instrument_ids(self) -> UInt32Array | None:
+        """The ids by position in `symbols`."""
+        return np.array([one.instrument_id for one in self.recorded], np.uint32)
+
+    def announcements(self, universe: str) -> list[Instrument]:
+        """Return the announcements that were recorded."""
+        return list(self.recorded)
+
+
 def instrument_table(sources: Sequence[Source], relations: Relations | None = None) -> InstrumentTable:
     """Return the instruments of several sources.
 
@@ -69,9 +101,18 @@ def instrument_table(sources: Sequence[Source], relations: Relations | None = No
 
     Raises
     ------
+    ConfigError
+        An archive beside other sources, or with `relations`.
     SchemaMismatch
         Two sources give a symbol different sectors, or `relations` know none of the symbols.
     """
+    recorded = the_recorded(sources)
+    if recorded is not None:
+        if relations is not None:
+            raise ConfigError(
+                f"{recorded.name}: an archive has its own sectors and relations: leave --sectors out"
+            )
+        return RecordedInstruments(recorded.symbols, recorded.sectors, recorded=recorded.instruments)
     symbols = tuple(sorted({symbol for source in sources for symbol in source.symbols}))
     relations = relations or Relations()
     related = _related(symbols, relations.pairs)

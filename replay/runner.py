@@ -26,7 +26,7 @@ from replay.sources.base import Source
 from replay.sources.relations import Relations
 from replay.stream import Survey, TickStream
 from topics.ticks import is_heartbeat
-from topics.types import NANOS_PER_SECOND, Int64Array
+from topics.types import NANOS_PER_SECOND, Int64Array, RecordArray
 
 _SHORTEST_SLEEP_S: Final = 0.001
 _LONGEST_SLEEP_S: Final = 0.25
@@ -175,8 +175,7 @@ class _Run:
         schedule: Schedule | None = None
         for piece in self._stream.pieces():
             if self._gate is not None:
-                times = piece.records["ts_event"].astype(np.int64)
-                async for start, end in self._released_slices(times, self._gate):
+                async for start, end in self._released_slices(piece.records, self._gate):
                     await self._emit_slice(piece, start, end)
                     await self._hand_over(self._batcher.flush())
                     yield

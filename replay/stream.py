@@ -10,9 +10,11 @@ import numpy as np
 
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, EmptyReplay
+from replay.heartbeats import Heartbeats
 from replay.instruments import InstrumentTable
 from replay.merge import merge_chunks, rechunk
 from replay.opaque import take
+from replay.pieces import Piece
 from replay.schemas import common_schema, promote
 from replay.sources.base import CHUNK_ROWS, Source
 from topics.ticks import tick_schema
@@ -62,6 +64,7 @@ class TickStream:
         if config.clock not in (tick_schema(self.schema).dtype.names or ()):
             raise ConfigError(f"schema {self.schema} has no {config.clock}; replay it with --clock ts_event")
         self._config = config
+        self._heartbeats = Heartbeats(self.schema, config.heartbeat_ns, config.partitions)
         self._sources = tuple(sources)
         self._ids = [instruments.ids_of(source) for source in sources]
 
@@ -78,6 +81,19 @@ class TickStream:
                 yield records
             if is_past or left == 0:
                 return
+
+    @property
+    def heartbeats(self) -> int:
+        """Heartbeats in the pieces so far."""
+        return self._heartbeats.n_sent
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield ticks and heartbeats from the start; pieces are never empty."""
+        self._heartbeats = Heartbeats(self.schema, self._config.heartbeat_ns, self._config.partitions)
+        for ticks in self.chunks():
+            partitions = (ticks["instrument_id"] % np.uint32(self._config.partitions)).astype(np.uint16)
+            records, targets = self._heartbeats.insert(ticks, partitions)
+            yield Piece(self.schema, records, targets, ticks, partitions)
 
     def empty(self) -> EmptyReplay:
         """Return the error that says why there is nothing to emit."""

@@ -21,7 +21,7 @@ def replay(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Files or folders: DBN, Parquet, Arrow, CSV, LEAN zips; or sp500-2009, the installed panel.",
+            help="Files or folders: DBN, Parquet, Arrow, CSV, LEAN zips, archives; or sp500-2009, the installed panel.",
         ),
     ],
     start: Annotated[
@@ -80,9 +80,11 @@ def replay(
     Example: cs3g replay ticks.parquet quotes/ --symbols AAPL,MSFT --speed 10 --max-gap 5 --run-id morning
     """
     import datetime as dt
+    from dataclasses import replace
 
     from pipeline.config import load_config
     from pipeline.durations import parse_duration
+    from replay.archive.recorded import the_recorded
     from replay.errors import ConfigError
     from replay.options import new_run_id, replay_config
     from replay.sources.open import open_sources
@@ -114,6 +116,9 @@ def replay(
         check_first=not no_check,
     )
     sources = open_sources(paths, config.selection)
+    recorded = the_recorded(sources)
+    if recorded is not None and partitions is None:
+        config = replace(config, partitions=recorded.archive.partitions)
     target = None
     if not dry_run:
         target = _Target(

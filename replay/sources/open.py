@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from pipeline.archive_folder import is_archive
+from replay.archive.recorded import recorded_source
 from replay.errors import ConfigError, CorruptFile, MissingFile, UnknownSymbol
 from replay.sources.bar_files import bar_source, panel_source
 from replay.sources.base import Selection, Source
@@ -46,10 +48,12 @@ def open_sources(paths: Sequence[Path | str], selection: Selection) -> list[Sour
 
 
 def open_source(path: Path | str, selection: Selection | None = None) -> list[Source]:
-    """Return the sources at a path: DBN, Parquet, Arrow, CSV, LEAN zip files and folders, or `sp500-2009`.
+    """Return the sources at a path: DBN, Parquet, Arrow, CSV, LEAN zips, folders, an archive, or `sp500-2009`.
 
     Raises
     ------
+    ArchiveError
+        An archive of which a part is missing or damaged.
     MissingFile
         Nothing at the path, or a folder without files that a reader knows.
     CorruptFile
@@ -61,6 +65,8 @@ def open_source(path: Path | str, selection: Selection | None = None) -> list[So
     if path == NAME:
         return [sp500_source(selection)]
     path = Path(path)
+    if is_archive(path):
+        return [recorded_source(path, selection)]
     if path.is_dir():
         return _open_folder(path, selection)
     if not path.is_file():
