@@ -1,0 +1,142 @@
+"""Follows the retraining loop's topics while a replay runs, and tells the gate how far it may go."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+
+from cs3g.loop.gate import LoopGate
+from topics.connection import admin_client, read_to_end, reader_client
+from topics.control import (
+    JobRequest,
+    JobStatus,
+    ModelAnnouncement,
+    Outcome,
+    TriggerDecision,
+    decode_control,
+)
+from topics.envelope import Envelope
+from topics.groups import partitions_of
+from topics.specs import TopicNames
+from topics.types import Role
+
+_TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class LoopRecords:
+    """What the loop has published, each thing once: a record that comes again after a crash is the first one's.
+
+    Attributes
+    ----------
+    endings
+        Terminal status by job.
+    """
+
+    outcomes: dict[tuple[Role, int], Outcome] = field(default_factory=dict)
+    decisions: dict[int, TriggerDecision] = field(default_factory=dict)
+    jobs: dict[str, JobRequest] = field(default_factory=dict)
+    endings: dict[str, JobStatus] = field(default_factory=dict)
+    announcements: dict[tuple[Role, int], ModelAnnouncement] = field(default_factory=dict)
+
+    def take(self, record: object) -> None:
+        """Keep a record if it is of the loop and new."""
+        match record:
+            case Outcome():
+                self.outcomes.setdefault((record.role, record.ts_close), record)
+            case TriggerDecision():
+                self.decisions.setdefault(record.ts_close, record)
+            case JobRequest():
+                self.jobs.setdefault(record.job_id, record)
+            case JobStatus() if record.state in _TERMINAL:
+                self.endings.setdefault(record.job_id, record)
+            case ModelAnnouncement():
+                self.announcements.setdefault((record.role, record.seq), record)
+            case _:
+                pass
+
+
+class LoopFollower:
+    """A `cs3g.session_watch.Follower` of the retraining loop; a context manager. Mutates self.
+
+    Parameters
+    ----------
+    bootstrap
+        The broker's address.
+    topics
+        The run's topics.
+    gate
+        Told of decisions and jobs.
+    """
+
+    def __init__(self, bootstrap: str, topics: TopicNames, gate: LoopGate) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._gate = gate
+        self._stack = AsyncExitStack()
+        self._consumer: Any = None
+        self._asked: list[Any] = []
+        self._last_outcome_ns = -1
+        self.found = LoopRecords()
+
+    @property
+    def gate(self) -> LoopGate:
+        """What holds the replay back."""
+        return self._gate
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises
+        ------
+        BrokerUnavailable
+            Nobody answers.
+        """
+        topics = self._topics
+        followed = [topics.outcomes, topics.distill_decisions, topics.models]
+        asked = [topics.distill_jobs, topics.distill_status]
+        async with AsyncExitStack() as stack:
+            async with admin_client(self._bootstrap) as admin:
+                partitions = await partitions_of(admin, followed + asked)
+            self._consumer = await stack.enter_async_context(reader_client(self._bootstrap))
+            self._consumer.assign(partitions)
+            self._asked = [part for part in partitions if part.topic in asked]
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def poll(self) -> bool:
+        """Take what has arrived; return whether something has."""
+        fetched = await self._consumer.getmany(timeout_ms=0)
+        records = [record for part in fetched.values() for record in part]
+        for record in records:
+            self._take(record)
+        # A decision's job is with the broker before the outcome that it follows from. So read the jobs that there
+        # are now, and only then say that the outcome's window is decided.
+        decided_ns = self._last_outcome_ns
+        async for record in read_to_end(self._consumer, self._asked):
+            self._take(record)
+            records.append(record)
+        for job_id, request in self.found.jobs.items():
+            if job_id not in self.found.endings:
+                self._gate.requested(job_id, request.since_ts_close)
+        for job_id in self._gate.pending & self.found.endings.keys():
+            self._gate.ended(job_id)
+        self._gate.decided(decided_ns)
+        return bool(records)
+
+    def is_done(self, last_window_ns: int) -> bool:
+        """Return whether every window with a label is decided, and every job has ended."""
+        return not self._gate.pending and self._gate.is_decided(last_window_ns)
+
+    def _take(self, record: Any) -> None:
+        content = decode_control(record.value, Envelope.from_headers(record.headers))
+        self.found.take(content)
+        if isinstance(content, Outcome) and content.role == "student":
+            self._last_outcome_ns = max(self._last_outcome_ns, content.ts_close)
