@@ -16,17 +16,22 @@ from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import BrokerOffsets
 from pipeline.agents.directory import Directory
 from pipeline.agents.graphs import GraphsStage
+from pipeline.agents.models import Models
+from pipeline.agents.outcomes import OutcomesHub, OutcomesStage
 from pipeline.agents.scoring import ScoringStage
 from pipeline.agents.stage import Stage
 from pipeline.agents.windowing import WindowsStage
 from pipeline.config import PipelineConfig
-from pipeline.names import consumer_group, member_id
+from pipeline.names import WorkerRole, consumer_group, member_id
+from pipeline.outcomes_config import OutcomesConfig
+from pipeline.trigger_config import TriggerPolicy
 from topics.envelope import MAX_MESSAGE_BYTES
 from topics.types import Role
 
 IDLE_CHECK_S: Final = 0.25
 CHECKPOINT_CHECK_S: Final = 0.5
 LATEST_INTERVAL_S: Final = 5.0
+MODELS_INTERVAL_S: Final = 1.0
 REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
 
 
@@ -43,7 +48,7 @@ def build_app(
     worker_id
         Stable name of this worker among those of its role.
     model
-        What scores; its role must be `role`.
+        What scores until another model is announced; its role must be `role`.
     replication_factor
         Of the checkpoints' changelog topics.
     """
@@ -80,11 +85,13 @@ def build_app(
 
     # For strategies that restart; nobody may trade on a replay or on the shadow.
     publishes_latest = role == "student" and config.mode == "live"
+    models = Models(config, role)
     scoring = ScoringStage(
         app,
         config,
         offsets_of(topics.graphs),
         model=model,
+        models=models,
         checkpoints=Checkpoints(_table(app, "scoring"), config.universe.encode()),
         predictions_topic=_topic(app, topics.predictions),
         latest_topic=_topic(app, topics.predictions_latest) if publishes_latest else None,
@@ -94,6 +101,8 @@ def build_app(
     stages.append(scoring)
     if publishes_latest:
         app.timer(LATEST_INTERVAL_S)(scoring.publish_latest)
+    if config.mode == "live":
+        app.timer(MODELS_INTERVAL_S)(scoring.watch)
 
     async def forget(*args: Any, **kwargs: Any) -> None:
         for stage in stages:
@@ -103,8 +112,60 @@ def build_app(
         for stage in stages:
             await stage.tick()
 
+    async def disconnect(*args: Any, **kwargs: Any) -> None:
+        await models.close()
+
     app.on_partitions_revoked.connect(forget, weak=False)
+    app.on_before_shutdown.connect(disconnect, weak=False)
     app.timer(CHECKPOINT_CHECK_S)(tick)
+    return app
+
+
+def build_outcomes_app(
+    config: PipelineConfig,
+    outcomes: OutcomesConfig,
+    policy: TriggerPolicy,
+    *,
+    worker_id: str,
+    replication_factor: int = 1,
+) -> faust.App:
+    """Return the application of one outcomes worker, ready to run; one works, others stand by.
+
+    Parameters
+    ----------
+    outcomes, policy
+        What becomes an outcome, and when a new student is asked for.
+    worker_id, replication_factor
+        As in `build_app`.
+    """
+    group = consumer_group(config, "outcomes")
+    app = faust.App(group, **_settings(config, "outcomes", worker_id, replication_factor))
+    topics = config.topics
+    hub = OutcomesHub(
+        config,
+        outcomes,
+        policy,
+        checkpoints=Checkpoints(_table(app, "outcomes"), config.universe.encode()),
+        outcomes_topic=_topic(app, topics.outcomes),
+        decisions_topic=_topic(app, topics.distill_decisions),
+        jobs_topic=_topic(app, topics.distill_jobs),
+        dead_letters_topic=_topic(app, topics.dead_letters),
+    )
+    # Topics of one partition each, which Faust assigns to the same worker.
+    graphs = OutcomesStage(app, BrokerOffsets(config, group, topics.graphs), hub, "graphs")
+    predictions = OutcomesStage(app, BrokerOffsets(config, group, topics.predictions), hub, "predictions")
+    _agent(app, graphs, topics.graphs, "graphs")
+    _agent(app, predictions, topics.predictions, "predictions")
+
+    async def forget(*args: Any, **kwargs: Any) -> None:
+        for stage in (graphs, predictions):
+            await stage.reset()
+
+    async def disconnect(*args: Any, **kwargs: Any) -> None:
+        await models.close()
+
+    app.on_partitions_revoked.connect(forget, weak=False)
+    app.on_before_shutdown.connect(disconnect, weak=False)
     return app
 
 
@@ -138,7 +199,9 @@ def _table(app: faust.App, name: str) -> faust.types.TableT[Any, Any]:
     return app.Table(name, partitions=1, key_type=bytes, value_type=bytes)
 
 
-def _settings(config: PipelineConfig, role: Role, worker_id: str, replication_factor: int) -> dict[str, Any]:
+def _settings(
+    config: PipelineConfig, role: WorkerRole, worker_id: str, replication_factor: int
+) -> dict[str, Any]:
     member = member_id(config, role, worker_id)
     return {
         "broker": [f"kafka://{address}" for address in config.bootstrap_servers.split(",")],

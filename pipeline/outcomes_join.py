@@ -141,8 +141,12 @@ class OutcomeJoin:
         """Snapshots that are held."""
         return sum(len(piece.ts_close) for piece in self._snapshots)
 
-    def add_graphs(self, run: GraphRun) -> None:
+    def add_graphs(self, run: GraphRun) -> int:
         """Take snapshots; those of another universe are not looked at.
+
+        Returns
+        -------
+        End of the last window taken, ns; 0 where nothing was new.
 
         Raises
         ------
@@ -150,11 +154,11 @@ class OutcomeJoin:
             Windows of another length than configured, or other features than those before.
         """
         if run.universe != self._universe:
-            return
+            return 0
         self._check_size(run.size_ns, "snapshots")
         start = int(np.searchsorted(run.ts_close, self._last_snapshot_ns, side="right"))
         if start == len(run.ts_close):
-            return
+            return 0
         if self._snapshots and self._snapshots[-1].codes.shape[2] != run.features.shape[2]:
             raise GraphRunError(
                 f"snapshots of {run.features.shape[2]} features cannot follow those of"
@@ -167,9 +171,14 @@ class OutcomeJoin:
             _Snapshots(run.ts_close[rows], run.instrument_ids, close, encode_values(run.features[rows], mask))
         )
         self._last_snapshot_ns = int(run.ts_close[-1])
+        return self._last_snapshot_ns
 
-    def add_predictions(self, run: PredictionRun) -> None:
+    def add_predictions(self, run: PredictionRun) -> int:
         """Take predictions; those of another universe, or of a role that is not expected, are not looked at.
+
+        Returns
+        -------
+        End of the last window taken, ns; 0 where nothing was new.
 
         Raises
         ------
@@ -177,11 +186,11 @@ class OutcomeJoin:
             Windows of another length than configured.
         """
         if run.universe != self._universe or run.role not in self._scores:
-            return
+            return 0
         self._check_size(run.size_ns, "predictions")
         start = int(np.searchsorted(run.ts_close, self._last_score_ns[run.role], side="right"))
         if start == len(run.ts_close):
-            return
+            return 0
         rows = slice(start, None)
         scores = np.where(run.mask[rows], run.scores[rows], np.float32(np.nan))
         self._scores[run.role].append(
@@ -189,6 +198,7 @@ class OutcomeJoin:
         )
         self._last_score_ns[run.role] = int(run.ts_close[-1])
         self._absent.discard(run.role)
+        return self._last_score_ns[run.role]
 
     def take(self) -> Mature | None:
         """Return the oldest mature windows, at most `MAX_WINDOWS_AT_ONCE`, and forget them; None if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -9,14 +10,21 @@ import typer
 
 def worker(
     role: Annotated[
-        Literal["student", "teacher"],
-        typer.Option(help="student: windows, graphs and scores. teacher: scores in the student's shadow."),
+        Literal["student", "teacher", "outcomes"],
+        typer.Option(
+            help="student: windows, graphs and scores. teacher: scores in the student's shadow."
+            " outcomes: what became of the scores, and when to retrain."
+        ),
     ] = "student",
     worker_id: Annotated[
         str, typer.Option("--id", help="Stable name of this worker; give it again when you restart it.")
     ] = "1",
     model: Annotated[
         str | None, typer.Option(help="Artifact id; default: the shipped model of the role.")
+    ] = None,
+    trigger_policy: Annotated[
+        Path | None,
+        typer.Option(help="Of role outcomes: TOML file of the trigger policy; or set CS3G_TRIGGER_...."),
     ] = None,
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")
@@ -46,7 +54,9 @@ def worker(
     """
     from cs3g.models import load_model
     from pipeline.config import load_config
-    from pipeline.worker import run_worker
+    from pipeline.outcomes_config import load_outcomes_config
+    from pipeline.trigger_config import load_trigger_policy
+    from pipeline.worker import run_outcomes_worker, run_worker
 
     config = load_config(
         bootstrap_servers=bootstrap_servers,
@@ -57,6 +67,16 @@ def worker(
         tick_partitions=partitions,
         mode=mode,
     )
+    if role == "outcomes":
+        run_outcomes_worker(
+            config,
+            load_outcomes_config(),
+            load_trigger_policy(trigger_policy),
+            worker_id=worker_id,
+            replication_factor=replication_factor,
+            log_level=log_level,
+        )
+        return
     run_worker(
         config,
         role=role,

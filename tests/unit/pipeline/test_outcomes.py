@@ -162,7 +162,8 @@ def test_others_universes_and_roles_are_not_looked_at() -> None:
     graphs = prices(6, 5)
     one_role = CONFIG.model_copy(update={"roles": ("student",)})
     stage = Stage(one_role)
-    stage.take(replace(graphs, universe="other"), scores(graphs, "teacher"))
+    assert stage.join.add_graphs(replace(graphs, universe="other")) == 0
+    assert stage.join.add_predictions(scores(graphs, "teacher")) == 0
     assert stage.join.n_waiting == 0
     assert len(stage.take(graphs, scores(graphs, "student"))) == 5
 
