@@ -161,11 +161,7 @@ def build_outcomes_app(
         for stage in (graphs, predictions):
             await stage.reset()
 
-    async def disconnect(*args: Any, **kwargs: Any) -> None:
-        await models.close()
-
     app.on_partitions_revoked.connect(forget, weak=False)
-    app.on_before_shutdown.connect(disconnect, weak=False)
     return app
 
 
