@@ -24,6 +24,7 @@ from cs3g.commands import (
     jobs,
     loop,
     models,
+    outcomes,
     predictions,
     replay,
     score,
@@ -58,6 +59,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(predictions.app, name="predictions")
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
+app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(jobs.app, name="jobs")
 
 
