@@ -13,10 +13,10 @@ OUT := ./demo-out
 DATA :=
 SPEED :=
 WORKERS :=
-# More arguments for pytest, for instance `make test ARGS="-m 'not e2e'"`.
+# More arguments for pytest or the benchmarks, for instance `make test ARGS="-m 'not e2e'"`.
 ARGS :=
 
-.PHONY: help demo test lint format clean distclean
+.PHONY: help demo test bench lint format clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -26,6 +26,9 @@ demo: $(STAMP) ## Replay real market data to predictions; OUT=dir DATA=path SPEE
 
 test: $(STAMP) ## Run all tests; ARGS="..." goes to pytest, CS3G_BOOTSTRAP_SERVERS names a broker
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## Measure ours beside the peers, which get .venv-bench; ARGS="--quick", ARGS="stream latency"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(STAMP) ## Check style, types and who imports whom
 	@$(BIN)/ruff check .
