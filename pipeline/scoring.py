@@ -13,12 +13,17 @@ from cs3g_model.state import HiddenState
 from pipeline.errors import GraphRunError, NonFiniteScoreError, StateDecodeError, StateMismatchError
 from pipeline.graphs import snapshots_of
 from pipeline.state_bytes import decode_state, encode_state
+from pipeline.swaps import Swap, decode_swaps, encode_swaps
 from topics.cuts import slice_graphs
 from topics.runs import GraphRun, PredictionRun
 from topics.types import BoolArray, Float32Array, Int32Array, UInt32Array
 
 _KIND: Final = "scoring"
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""2 knows swaps; a checkpoint of 1 is read as well."""
+
+_CONFIGURED: Final = -1
+"""Stands for no activation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +35,36 @@ class ScoringState:
     ts_close
         End of the last scored window, ns; 0 before the first.
     seq
-        Windows that the model has seen.
+        Windows scored so far, by whichever model; the next one's number.
     instrument_ids
         (N,) ascending, the hidden state's instruments.
     hidden
         The model's own state.
+    seen
+        Windows that this model has folded, those that warmed it included.
+    activation
+        Number of the activation by which the model serves; None for the configured one.
+    decided
+        The highest number of an activation that was heeded or refused, 0 for none.
+    swaps
+        Changes of the model to come, by their boundaries; see `pipeline.swap`.
+    published
+        End of the last window that an earlier worker is known to have published, ns: it may be ahead of
+        `ts_close`, which is where that worker's last checkpoint was.
+    since_offset
+        Where the predictions topic ended before the first prediction of this sequence.
     """
 
     ts_close: int
     seq: int
     instrument_ids: UInt32Array
     hidden: HiddenState
+    seen: int = 0
+    activation: int | None = None
+    decided: int = 0
+    swaps: tuple[Swap, ...] = ()
+    published: int = 0
+    since_offset: int = 0
 
     @property
     def model_id(self) -> str:
@@ -58,13 +82,28 @@ class ScoringState:
         return encode_state(
             _KIND,
             _VERSION,
-            {"ts_close": self.ts_close, "seq": self.seq, "model_id": self.model_id},
+            {
+                "ts_close": self.ts_close,
+                "seq": self.seq,
+                "model_id": self.model_id,
+                "seen": self.seen,
+                "activation": _CONFIGURED if self.activation is None else self.activation,
+                "decided": self.decided,
+                "swaps": encode_swaps(self.swaps),
+                "published": self.published,
+                "since_offset": self.since_offset,
+            },
             {"instrument_ids": self.instrument_ids, "hidden": hidden},
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes, model: StreamingModel) -> Self:
-        """Decode what `to_bytes` wrote, for the model that is going to use it.
+    def from_bytes(cls, data: bytes, model: StreamingModel | None = None) -> Self:
+        """Decode what `to_bytes` wrote.
+
+        Parameters
+        ----------
+        model
+            What is going to use it; None to learn from the state which model that is.
 
         Raises
         ------
@@ -73,20 +112,36 @@ class ScoringState:
         StateMismatchError
             It is another model's.
         """
-        fields, arrays = decode_state(data, _KIND, _VERSION)
+        fields, arrays = decode_state(data, _KIND, (_VERSION, 1))
         try:
             ts_close, seq, model_id = int(fields["ts_close"]), int(fields["seq"]), str(fields["model_id"])
+            seen, decided = int(fields.get("seen", seq)), int(fields.get("decided", 0))
+            activation = int(fields.get("activation", _CONFIGURED))
+            swaps = decode_swaps(str(fields.get("swaps", "[]")))
+            published, since_offset = int(fields.get("published", 0)), int(fields.get("since_offset", 0))
             instrument_ids, hidden = arrays["instrument_ids"], arrays["hidden"]
         except (KeyError, TypeError, ValueError) as error:
             raise StateDecodeError(f"a scoring checkpoint lacks a field: {error}") from error
-        _require_model(model_id, model)
+        if model is not None:
+            _require_model(model_id, model)
         if instrument_ids.dtype != np.uint32 or instrument_ids.ndim != 1 or hidden.dtype != np.uint8:
             raise StateDecodeError("a scoring checkpoint's arrays must be uint32 ids and the state's bytes")
         try:
             state = HiddenState.from_bytes(hidden.tobytes(), model_id)
         except ModelStateError as error:
             raise StateDecodeError(f"a scoring checkpoint's hidden state: {error}") from error
-        return cls(ts_close, seq, instrument_ids, state)
+        return cls(
+            ts_close=ts_close,
+            seq=seq,
+            instrument_ids=instrument_ids,
+            hidden=state,
+            seen=seen,
+            activation=None if activation == _CONFIGURED else activation,
+            decided=decided,
+            swaps=swaps,
+            published=published,
+            since_offset=since_offset,
+        )
 
 
 def score_run(
@@ -145,12 +200,13 @@ def score_run(
         scores=np.where(fresh.mask, scores, np.float32(0.0)),
         ranks=rank_scores(scores, fresh.mask),
         mask=fresh.mask,
-        warmup=np.arange(state.seq, state.seq + n_windows) < model.warmup,
+        warmup=np.arange(state.seen, state.seen + n_windows) < model.warmup,
     )
     return predictions, replace(
         state,
         ts_close=int(fresh.ts_close[-1]),
         seq=state.seq + n_windows,
+        seen=state.seen + n_windows,
         instrument_ids=fresh.instrument_ids,
         hidden=hidden,
     )

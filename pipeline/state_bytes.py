@@ -25,14 +25,20 @@ def encode_state(kind: str, version: int, fields: dict[str, int | str], arrays: 
     return bytes(save(contiguous, metadata={_KEY: header}))
 
 
-def decode_state(data: bytes, kind: str, version: int) -> tuple[dict[str, Any], Arrays]:
+def decode_state(data: bytes, kind: str, version: int | tuple[int, ...]) -> tuple[dict[str, Any], Arrays]:
     """Return the fields and arrays of a checkpoint.
+
+    Parameters
+    ----------
+    version
+        What the caller can read; of several, the one that it writes first.
 
     Raises
     ------
     StateDecodeError
         The bytes are no checkpoint of this kind and version.
     """
+    versions = version if isinstance(version, tuple) else (version,)
     try:
         arrays = load(data)
         length = int.from_bytes(data[:_LENGTH_BYTES], "little")
@@ -42,9 +48,9 @@ def decode_state(data: bytes, kind: str, version: int) -> tuple[dict[str, Any], 
         fields = header["fields"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StateDecodeError(f"{len(data)} bytes are no {kind} checkpoint: {error}") from error
-    if found != (kind, version):
+    if found[0] != kind or found[1] not in versions:
         raise StateDecodeError(
-            f"a checkpoint of {found[0]!r} version {found[1]!r} must be {kind!r} version {version}:"
+            f"a checkpoint of {found[0]!r} version {found[1]!r} must be {kind!r} version {versions[0]}:"
             " start the stage from an earlier release, or let it begin anew under another run id"
         )
     return fields, arrays

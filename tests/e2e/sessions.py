@@ -81,10 +81,11 @@ def replay_config(run_id: str, **changes: Any) -> ReplayConfig:
     return ReplayConfig(run_id=run_id, universe=UNIVERSE, partitions=PARTITIONS, clock="ts_recv", **changes)
 
 
-def config_for(bootstrap: str, run_id: str) -> PipelineConfig:
+def config_for(bootstrap: str, run_id: str, **changes: Any) -> PipelineConfig:
     prefix = replay_prefix(run_id)
+    settings = SETTINGS | changes
     return load_config(
-        bootstrap_servers=bootstrap, topic_prefix=prefix, run_id=run_id, mode="replay", **SETTINGS
+        bootstrap_servers=bootstrap, topic_prefix=prefix, run_id=run_id, mode="replay", **settings
     )
 
 
@@ -149,10 +150,11 @@ async def run_online(
     workers: int = 1,
     teacher: bool = False,
     disturb: Callable[[Session], None] | None = None,
+    config: PipelineConfig | None = None,
     **replay: Any,
 ) -> SessionResult:
     """Replay the market through Kafka and workers in processes of their own."""
-    config = config_for(bootstrap, run_id)
+    config = config or config_for(bootstrap, run_id)
     plan = SessionPlan(config, replay_config(run_id, **replay), workers, teacher, embedded)
     roles = {role: RoleProgress() for role in plan.roles}
     view = LiveView(Console(file=io.StringIO()), roles)
