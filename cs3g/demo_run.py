@@ -12,8 +12,15 @@ from typing import Final
 
 from rich.console import Console
 
-from cs3g.ab_report import Provenance, median_ms, report_values, write_report
+from cs3g.ab.comparison import compare
+from cs3g.ab.latency import median_ms
+from cs3g.ab.market import Market, market_of_closes, sector_names
+from cs3g.ab.provenance import Provenance
+from cs3g.ab.report import Report, make_report, write_report
+from cs3g.ab.scores import lay_scores
+from cs3g.ab.settings import AbSettings
 from cs3g.collect import Collected
+from cs3g.errors import ComparisonError
 from cs3g.files import write_json
 from cs3g.live_view import LiveView, RoleProgress
 from cs3g.models import load_role_artifact
@@ -29,13 +36,12 @@ from cs3g.session import (
 from cs3g.session_plan import SessionPlan
 from cs3g.stopping import stop_event
 from cs3g_model.artifacts import Manifest
-from pipeline.comparison import Comparison, close_table, compare, score_table
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from replay.config import ReplayConfig
 from replay.sources.base import Selection, Source
 from replay.sources.open import open_sources
-from replay.sources.relations import read_relations
+from replay.sources.relations import Relations, read_relations
 from topics.embedded import NOTICE, EmbeddedBroker
 from topics.specs import replay_prefix
 from topics.types import Role
@@ -105,7 +111,7 @@ def run_demo(options: DemoOptions) -> None:
             result = asyncio.run(session())
         except SessionStopped as stopped:
             raise KeyboardInterrupt from stopped
-    _finish(console, options.out, plan, sources, manifests, result)
+    _finish(console, options.out, plan, sources, relations, manifests, result)
 
 
 def _plan(options: DemoOptions, bootstrap: str, sources: list[Source]) -> SessionPlan:
@@ -144,22 +150,14 @@ def _finish(
     out: Path,
     plan: SessionPlan,
     sources: list[Source],
+    relations: Relations | None,
     manifests: dict[Role, Manifest],
     result: SessionResult,
 ) -> None:
     found, report = result.collected, result.report
     rows = write_predictions(out / "predictions.parquet", found.predictions)
-    comparison, reason = _compare(found, plan)
-    provenance = Provenance(
-        sources=tuple(source.name for source in sources),
-        data_digest=report.digest,
-        prediction_digest=found.digest.value(),
-        config_hash=plan.config.config_hash(),
-        window_size_ns=plan.config.window_size_ns,
-        manifests=manifests,
-    )
-    values = report_values(comparison, provenance, reason=reason)
-    write_report(out, values, comparison)
+    made = _report(plan, sources, relations, manifests, result)
+    write_report(out, made)
     write_json(out / "run.json", _run_values(plan, result))
     refused = sum(found.refused.values())
     balance = "" if found.window_ticks + refused == report.ticks else "  (DOES NOT ADD UP)"
@@ -169,25 +167,53 @@ def _finish(
         f" + {refused:,} in dead letters{f' ({causes})' if causes else ''}{balance}",
         f"{rows:,} predictions in {result.wall_s:.1f} s, {len(found.gaps)} gaps,"
         f" {found.digest.n_duplicates} repeated and {found.digest.n_conflicts} conflicting windows",
-        values["verdict"],
-        f"written to {out}: predictions.parquet, ab.json, ab.html, run.json, logs",
+        made.verdict,
+        f"written to {out}: predictions.parquet, ab.json, ab.md, ab.html, run.json, logs",
         f"digest {found.digest.value()}",
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _compare(found: Collected, plan: SessionPlan) -> tuple[Comparison | None, str]:
-    tables = [
-        score_table([run for run in found.predictions if run.role == role])
-        for role in plan.roles
-        if any(run.role == role for run in found.predictions)
+def _report(
+    plan: SessionPlan,
+    sources: list[Source],
+    relations: Relations | None,
+    manifests: dict[Role, Manifest],
+    result: SessionResult,
+) -> Report:
+    """Compare what the roles predicted; a report that says why where nothing can be compared."""
+    found = result.collected
+    market = _market(plan, sources, relations, found)
+    models = [
+        lay_scores(role, manifest, [run for run in found.predictions if run.role == role], market)
+        for role, manifest in manifests.items()
     ]
-    closes = [(piece.ts_close, piece.instrument_ids, piece.close) for piece in found.closes]
+    comparison, reason = None, ""
     try:
-        return compare(tables, close_table(closes)), ""
-    except ValueError as error:
-        return None, str(error)
+        comparison = compare(models, market)
+    except ComparisonError as error:
+        reason = str(error)
+    provenance = Provenance(
+        sources=tuple(Path(source.name).name for source in sources),
+        data_digest=result.report.digest,
+        config_hash=plan.config.config_hash(),
+        settings=AbSettings(),
+        extra={"ticks": result.report.ticks, "prediction_digest": found.digest.value()},
+    )
+    return make_report(models, market, provenance, comparison, reason=reason)
+
+
+def _market(
+    plan: SessionPlan, sources: list[Source], relations: Relations | None, found: Collected
+) -> Market:
+    symbols = {
+        number: symbol
+        for run in found.predictions
+        for number, symbol in zip(run.instrument_ids.tolist(), run.symbols, strict=True)
+    }
+    sectors = sector_names(sources, relations)
+    return market_of_closes(found.closes, symbols, plan.config.window_size_ns, sectors)
 
 
 def _run_values(plan: SessionPlan, result: SessionResult) -> dict[str, object]:

@@ -50,10 +50,6 @@ class InstrumentTable:
         ids = by_position(self.symbols)
         return np.array([0, *(ids[symbol] for symbol in source.symbols)], dtype=np.uint32)
 
-    def sector_names(self) -> tuple[str, ...]:
-        """Return the sectors by the code that the pipeline gives them: their rank among the sorted names."""
-        return tuple(sorted({name for name in self.sectors.values() if name}))
-
     def announcements(self, universe: str) -> list[Instrument]:
         """Return the records that announce the instruments, by id."""
         return [

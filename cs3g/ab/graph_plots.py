@@ -73,8 +73,8 @@ def node_link(graph: dict[str, Any], name: str) -> str:
 def heat_map(graph: dict[str, Any], name: str) -> str:
     """Draw how much each sector (row) prefers each other one (column): 1 is no preference, on a log scale of color."""
     names, lift = graph["sector_names"], graph["models"][name]["sector_lift"]
-    cell, left, top = 30, 170, 132
-    width, height = left + cell * len(names) + 40, top + cell * len(names) + 8
+    cell, left, top = 30, 184, 132
+    width, height = left + cell * len(names) + 110, top + cell * len(names) + 8
     parts = []
     for i, row in enumerate(lift):
         y = top + i * cell

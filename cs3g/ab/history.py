@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from cs3g.ab.fold_sink import FoldSink
+from cs3g.ab.market import sector_names
 from cs3g.errors import ComparisonError
 from pipeline.config import PipelineConfig, load_config
 from pipeline.offline import join_graph_runs
 from replay.config import ReplayConfig
-from replay.instruments import instrument_table
 from replay.report import Progress
 from replay.runner import run_replay
 from replay.sources.base import Selection, Source
@@ -55,9 +55,8 @@ class Input:
         return load_config(universe=UNIVERSE, window_size_ns=self.window, **settings)
 
     def sector_names(self) -> tuple[str, ...]:
-        """Return the sectors by code: their rank among the sorted names, as the pipeline numbers them."""
-        table = instrument_table(self.sources, self.relations)
-        return tuple(sorted({name for name in table.sectors.values() if name}))
+        """Return the sectors by code."""
+        return sector_names(self.sources, self.relations)
 
 
 @dataclass(frozen=True, slots=True)

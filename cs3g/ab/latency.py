@@ -13,7 +13,7 @@ from pipeline.graphs import snapshots_of
 from topics.cuts import slice_graphs
 from topics.runs import GraphRun
 
-__all__ = ["latency_values", "step_times_ms"]
+__all__ = ["latency_values", "median_ms", "step_times_ms"]
 
 STEPS: Final = 120
 _WARM: Final = 10
@@ -41,6 +41,11 @@ def step_times_ms(runtimes: Mapping[str, StreamingModel], snapshots: GraphRun) -
             _, states[name] = model.step(window, states[name])
             times[name].append((time.perf_counter() - began) * 1e3)
     return {name: found[_WARM:] or found for name, found in times.items()}
+
+
+def median_ms(latencies_ms: Sequence[float]) -> float | None:
+    """Return the median of latencies, None where there are none."""
+    return float(np.median(latencies_ms)) if len(latencies_ms) else None
 
 
 def latency_values(times_ms: Mapping[str, Sequence[float]]) -> dict[str, Any]:

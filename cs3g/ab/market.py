@@ -13,10 +13,13 @@ import numpy as np
 from cs3g.collect import CloseRun
 from cs3g.errors import ComparisonError
 from cs3g_model.evaluation.panel import MarketPanel
+from replay.instruments import instrument_table
+from replay.sources.base import Source
+from replay.sources.relations import Relations
 from topics.runs import GraphRun
 from topics.types import UNDEF_PRICE, Float64Array, Int16Array, Int64Array, UInt32Array
 
-__all__ = ["Market", "market_of_closes", "market_of_graphs"]
+__all__ = ["Market", "market_of_closes", "market_of_graphs", "sector_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +113,9 @@ def market_of_closes(
         close=close,
         sector_names=tuple(sector_names),
     )
+
+
+def sector_names(sources: Sequence[Source], relations: Relations | None) -> tuple[str, ...]:
+    """Return the sectors by the code that the pipeline gives them: their rank among the sorted names."""
+    sectors = instrument_table(sources, relations).sectors
+    return tuple(sorted({name for name in sectors.values() if name}))

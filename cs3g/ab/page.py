@@ -122,7 +122,7 @@ def _sections(values: dict[str, Any], found: Comparison) -> list[str]:
         _section(
             "Long-short book",
             "The highest scores against the lowest, at most 50 on a side, remade every window; sums of returns, not "
-            "compounded. Every window's trades are paid for, which no desk would do: it shows what turnover costs.",
+            "compounded. Every window's trades are paid for in full, so the lines' distance is what turnover costs.",
             _legend(lines) + book_chart(found, size_ns),
         )
     )
@@ -162,7 +162,7 @@ def _graph(graph: dict[str, Any], size_ns: int) -> str:
         "last block, mean over heads; of a student its low-rank graph. An arrow points at the one that listens. "
         "Preference: the share of a sector's weight that goes to another one, over the share of instruments in it; "
         "1 is none.",
-        f'<div class="grid">{"".join(drawn)}</div>',
+        f'<div class="columns">{"".join(drawn)}</div>',
     )
 
 

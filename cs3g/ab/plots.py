@@ -124,7 +124,7 @@ def _banded(
     kind: str,
 ) -> str:
     name, (mean, error) = next(iter(moving.items()))
-    chart = Chart(_x_range(mean), span, height=170)
+    chart = Chart(_x_range(mean), span, height=180)
     chart.grid_y(nice_ticks(*span, n=4), lambda v: f"{v:g}")
     _time_axis(chart, found, size_ns)
     at = sampled(len(mean))

@@ -15,7 +15,7 @@ STYLE: Final = """
   --s5: #5fd0d4; --c: #8b95a2; --more: #4a8be0; --less: #d9703c; --on: #fff; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: var(--ink); background: var(--bg);
-  max-width: 62rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }
+  max-width: 66rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }
 h1 { font-size: 1.55rem; margin: 0 0 .6rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .2rem; }
 h3 { font-size: .95rem; margin: .8rem 0 .1rem; font-weight: 600; }
 p.verdict { font-size: 1.08rem; background: var(--card); border-left: 4px solid var(--s0); padding: .7rem 1rem;
@@ -23,24 +23,22 @@ p.verdict { font-size: 1.08rem; background: var(--card); border-left: 4px solid 
 p.read { color: var(--muted); margin: 0 0 .5rem; max-width: 52rem; font-size: .9rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
-th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; }
-th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
+th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap; }
+th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: normal; max-width: 9rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; } tr + tr { border-top: 1px solid var(--grid); }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 0 2rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 0 2rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .85rem; margin: .2rem 0; }
-.legend span::before { content: ""; display: inline-block; width: 1.5rem; border-top: 3px solid var(--c);
+.legend span::before { content: ""; display: inline-block; width: 1.6rem; height: 3px; background: var(--own, var(--c));
   margin-right: .45rem; vertical-align: middle; }
-.legend .s0::before { border-color: var(--s0); } .legend .s1::before { border-color: var(--s1); border-style: dashed; }
-.legend .s2::before { border-color: var(--s2); } .legend .s3::before { border-color: var(--s3); }
-.legend .s4::before { border-color: var(--s4); } .legend .s5::before { border-color: var(--s5); }
-.legend .thin::before { border-top-width: 1px; }
+.legend .s1::before { background: repeating-linear-gradient(90deg, var(--s1) 0 7px, transparent 7px 10px); }
+.legend .thin::before { height: 1px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; font-size: .88rem; }
 dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; display: block; } svg.small { max-width: 30rem; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--muted); } svg text.row { fill: var(--ink); font-size: 12px; }
 svg text.note { font-size: 9.5px; } svg text.value { font-size: 10.5px; fill: var(--ink); }
 svg text.value.on { fill: var(--on); }
-.grid { stroke: var(--grid); } path.grid { stroke-width: 1; fill: none; } .zero { stroke: var(--zero); fill: none; }
+.grid { stroke: var(--grid); stroke-width: 1; fill: none; } .zero { stroke: var(--zero); fill: none; }
 .line { fill: none; stroke-width: 1.9; stroke-linejoin: round; } .line.thin { stroke-width: .9; opacity: .75; }
 .line.strong { stroke: var(--ink); } .line.faint { stroke: var(--c); stroke-width: .7; opacity: .7; }
 .line.c { stroke: var(--c); } .band { opacity: .17; stroke: none; } .band.strong { fill: var(--ink); }
@@ -55,5 +53,5 @@ circle { fill: var(--own); } .whisker { stroke: var(--own); stroke-width: 1.6; f
 .node.k4 { fill: var(--s4); } .node.k5 { fill: var(--s5); } .node.k6 { fill: var(--c); } .node.k7 { fill: var(--ink); }
 .cell { fill: var(--card); } .more { fill: var(--more); } .less { fill: var(--less); }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } svg { break-inside: avoid; } }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } .grid { grid-template-columns: 1fr; } }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } .columns { grid-template-columns: 1fr; } }
 """

@@ -58,8 +58,8 @@ class Chart:
 
     x_range: tuple[float, float]
     y_range: tuple[float, float]
-    width: int = 720
-    height: int = 230
+    width: int = 940
+    height: int = 250
     left: int = 58
     right: int = 14
     top: int = 10

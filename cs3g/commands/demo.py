@@ -43,7 +43,7 @@ def demo(
 ) -> None:
     """Replay market data through Kafka and Faust, and compare teacher and student.
 
-    Writes predictions.parquet, ab.json, ab.html, run.json and the workers' logs, and prints the digest last.
+    Writes predictions.parquet, ab.json, ab.md, ab.html, run.json and the workers' logs, and prints the digest last.
 
     Example: cs3g demo --out demo-out --workers 3
     """

@@ -70,6 +70,7 @@ def check_results(demo: Demo, roles: set[str]) -> pl.DataFrame:
     assert sorted(path.name for path in demo.out.iterdir()) == [
         "ab.html",
         "ab.json",
+        "ab.md",
         "logs",
         "predictions.parquet",
         "run.json",
@@ -95,8 +96,8 @@ def check_results(demo: Demo, roles: set[str]) -> pl.DataFrame:
     ab, run = demo.read("ab.json"), demo.read("run.json")
     last = out.splitlines()[-1]
     assert re.fullmatch(r"digest sha256:[0-9a-f]{64}", last)
-    assert last == f"digest {ab['prediction_digest']}"
-    assert ab["data_digest"].startswith(PREFIX)
+    assert last == f"digest {ab['manifest']['prediction_digest']}"
+    assert ab["manifest"]["data_digest"].startswith(PREFIX)
     assert ab["models"].keys() == roles
     assert run["window_ticks"] + sum(run["refused"].values()) == run["replay"]["ticks"]
     assert (run["gaps"], run["conflicting_windows"]) == (0, 0)
@@ -119,7 +120,7 @@ def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> No
 
     second = Demo(tmp_path / "second", *limit, "--workers", 2, "--batch-ticks", 97)
     assert check_results(second, {"student", "teacher"}).equals(frame)
-    for name in ("ab.json", "ab.html"):
+    for name in ("ab.json", "ab.md", "ab.html"):
         assert (first.out / name).read_bytes() == (second.out / name).read_bytes()
     # Nothing was written where the command ran but the folders that it was told to write to.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
