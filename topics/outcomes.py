@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from aiokafka import ConsumerRecord
@@ -72,6 +73,7 @@ async def read_decisions(
     return await _read(TriggerDecision, bootstrap, topic, universe, allow_replay)
 
 
+@asynccontextmanager
 async def follow_outcomes(
     bootstrap: str,
     *,
@@ -79,13 +81,19 @@ async def follow_outcomes(
     prefix: str = "",
     from_beginning: bool = False,
     allow_replay: bool = False,
-) -> AsyncIterator[Outcome]:
+) -> AsyncIterator[AsyncIterator[Outcome]]:
     """Yield outcomes as they come, each once; raises as `read_outcomes`.
 
     Parameters
     ----------
     from_beginning
         Start with the oldest that the topic holds, not with the next.
+
+    Examples
+    --------
+    >>> async with follow_outcomes(bootstrap, universe="sp500") as outcomes:  # doctest: +SKIP
+    ...     async for outcome in outcomes:
+    ...         print(outcome.ts_close, outcome.role, outcome.rank_ic)
     """
     topic = _topic(prefix, allow_replay).outcomes
     sequence = LoopSequence(universe)
@@ -95,12 +103,16 @@ async def follow_outcomes(
         consumer.assign(partitions)
         if not from_beginning:
             # What lies there already is known, so that a worker's restart repeats nothing of it.
-            async for record in read_to_end(consumer, partitions):
-                _decode(Outcome, record, sequence, allow_replay)
-        while True:
-            outcome = _decode(Outcome, await consumer.getone(), sequence, allow_replay)
-            if outcome is not None:
-                yield outcome
+            async for message in read_to_end(consumer, partitions):
+                _decode(Outcome, message, sequence, allow_replay)
+
+        async def follow() -> AsyncIterator[Outcome]:
+            while True:
+                outcome = _decode(Outcome, await consumer.getone(), sequence, allow_replay)
+                if outcome is not None:
+                    yield outcome
+
+        yield follow()
 
 
 def _topic(prefix: str, allow_replay: bool) -> TopicNames:

@@ -46,20 +46,21 @@ def tail(
 
     async def follow() -> None:
         left = limit
-        async for outcome in follow_outcomes(
+        async with follow_outcomes(
             bootstrap_servers,
             universe=universe,
             prefix=topic_prefix,
             from_beginning=from_beginning,
             allow_replay=is_replay_name(topic_prefix),
-        ):
-            if role not in ("both", outcome.role):
-                continue
-            typer.echo(_line(outcome, as_json))
-            if left is not None:
-                left -= 1
-                if left == 0:
-                    return
+        ) as outcomes:
+            async for outcome in outcomes:
+                if role not in ("both", outcome.role):
+                    continue
+                typer.echo(_line(outcome, as_json))
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        return
 
     asyncio.run(follow())
 
