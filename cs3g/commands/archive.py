@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 def archive(
     out: Annotated[Path, typer.Option(help="Folder of the archive: a new one, or one to go on with.")],
     bootstrap_servers: Annotated[
-        str | None, typer.Option(help="Kafka brokers, host:port[,host:port].")
-    ] = None,
-    topic_prefix: Annotated[str | None, typer.Option(help="Such as replay.<run id>. for a replay.")] = None,
+        str, typer.Option(envvar="CS3G_BOOTSTRAP_SERVERS", help="Kafka brokers, host:port[,host:port].")
+    ] = "127.0.0.1:9092",
+    topic_prefix: Annotated[
+        str, typer.Option(envvar="CS3G_TOPIC_PREFIX", help="e.g. replay.<run_id>. for a replay.")
+    ] = "",
     topics: Annotated[
         str | None,
         typer.Option(
@@ -46,12 +48,10 @@ def archive(
 
     from cs3g.stopping import stop_event
     from pipeline.archive_folder import read_manifest
-    from pipeline.config import load_config
     from replay.archive.progress import RecordProgress
     from replay.archive.record import record_topics
     from replay.options import parse_time
 
-    settings = load_config(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     names = None if topics is None else [name.strip() for name in topics.split(",") if name.strip()]
     start_ns = None if start is None else parse_time(start)
     end_ns = None if end is None else parse_time(end)
@@ -60,9 +60,9 @@ def archive(
         stop = stop_event()
         with RecordProgress(Console(stderr=True)) as progress:
             return await record_topics(
-                settings.bootstrap_servers,
+                bootstrap_servers,
                 out,
-                prefix=settings.topic_prefix,
+                prefix=topic_prefix,
                 topics=names,
                 follow=follow,
                 start_ns=start_ns,

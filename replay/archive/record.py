@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.archive_folder import ArchiveFolder
-from replay.archive.recorder import Recorder
+from replay.archive.recorder import COMMIT_BYTES, Recorder
 from replay.errors import ConfigError, SourceError
 from topics.admin import list_topics
 from topics.connection import admin_client, reader_client
@@ -52,6 +52,7 @@ async def record_topics(
     follow: bool = False,
     start_ns: int | None = None,
     end_ns: int | None = None,
+    commit_bytes: int = COMMIT_BYTES,
     on_progress: Callable[[Recorded], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> Recorded:
@@ -67,6 +68,8 @@ async def record_topics(
         Go on at the topics' ends, committing every 10 s, until `stop` is set.
     start_ns, end_ns
         Half-open interval of the messages' event time; None for no bound.
+    commit_bytes
+        As in `Recorder`.
 
     Raises
     ------
@@ -85,8 +88,8 @@ async def record_topics(
     short = {full: name for name, full in names.items()}
     with ArchiveFolder(root, prefix) as archive:
         async with reader_client(bootstrap) as consumer:
-            await _seek(consumer, partitions, short, archive)
-            recorder = Recorder(archive, start_ns=start_ns, end_ns=end_ns)
+            recorder = Recorder(archive, start_ns=start_ns, end_ns=end_ns, commit_bytes=commit_bytes)
+            await _seek(consumer, partitions, short, archive, recorder)
             return await _record(consumer, partitions, short, recorder, follow, on_progress, stop)
 
 
@@ -145,7 +148,9 @@ async def _chosen(bootstrap: str, prefix: str, topics: Sequence[str] | None) -> 
     return {name: all_names[name] for name in dict.fromkeys(wanted)}
 
 
-async def _seek(consumer: Any, partitions: list[Any], short: dict[str, str], archive: ArchiveFolder) -> None:
+async def _seek(
+    consumer: Any, partitions: list[Any], short: dict[str, str], archive: ArchiveFolder, recorder: Recorder
+) -> None:
     consumer.assign(partitions)
     first = await consumer.beginning_offsets(partitions)
     ends = await consumer.end_offsets(partitions)
@@ -164,3 +169,4 @@ async def _seek(consumer: Any, partitions: list[Any], short: dict[str, str], arc
                 f" broker before they were archived in {archive.root}: start another archive"
             )
         consumer.seek(key, offset)
+        recorder.begin(name, key.partition, offset)

@@ -26,7 +26,6 @@ from topics.types import UInt32Array
 from topics.windows_codec import WINDOWS_SCHEMA, decode_windows
 
 COMMIT_BYTES: Final = 48 * 1024 * 1024
-"""Messages of so many bytes are gathered before they are written: what bounds memory, and the files' size."""
 
 UNREADABLE: Final = "unreadable"
 """Schema under which an archive keeps what no decoder takes, as it was."""
@@ -49,12 +48,20 @@ class Recorder:
         Open for writing.
     start_ns, end_ns
         Half-open interval of the messages' event time that is kept, None for no bound; instruments are always.
+    commit_bytes
+        Messages of so many bytes are gathered before they are written: what bounds memory, and the files' size.
     """
 
     def __init__(
-        self, archive: ArchiveFolder, *, start_ns: int | None = None, end_ns: int | None = None
+        self,
+        archive: ArchiveFolder,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        commit_bytes: int = COMMIT_BYTES,
     ) -> None:
         self._archive = archive
+        self._commit_bytes = commit_bytes
         self._start_ns, self._end_ns = start_ns, end_ns
         self._held: dict[tuple[str, int, str], list[Stored]] = defaultdict(list)
         self._next: dict[str, dict[int, int]] = defaultdict(dict)
@@ -67,7 +74,11 @@ class Recorder:
     @property
     def is_full(self) -> bool:
         """Whether it is time to commit."""
-        return self._n_bytes >= COMMIT_BYTES
+        return self._n_bytes >= self._commit_bytes
+
+    def begin(self, topic: str, partition: int, offset: int) -> None:
+        """Say where the reading of a partition begins, also of one that will turn out to be empty."""
+        self._next[topic][partition] = offset
 
     def add(self, topic: str, record: Any) -> None:
         """Take a message.
