@@ -11,8 +11,11 @@ from typing import Final
 from cs3g.ab.fold_sink import FoldSink
 from cs3g.ab.market import sector_names
 from cs3g.errors import ComparisonError
+from pipeline.archive_folder import is_archive, read_manifest
 from pipeline.config import PipelineConfig, load_config
+from pipeline.graph_archive import TOPIC, graph_run_digest, read_graph_archive
 from pipeline.offline import join_graph_runs
+from replay.archive.recorded import RecordedSource
 from replay.config import ReplayConfig
 from replay.report import Progress
 from replay.runner import run_replay
@@ -21,7 +24,17 @@ from replay.sources.open import open_sources
 from replay.sources.relations import Relations, read_relations
 from topics.runs import GraphRun
 
-__all__ = ["DEFAULT_DATA", "UNIVERSE", "History", "Input", "open_input", "read_history", "replay_settings"]
+__all__ = [
+    "DEFAULT_DATA",
+    "UNIVERSE",
+    "History",
+    "Input",
+    "is_graph_archive",
+    "open_input",
+    "read_archived_history",
+    "read_history",
+    "replay_settings",
+]
 
 DEFAULT_DATA: Final = "sp500-2009"
 UNIVERSE: Final = "ab"
@@ -52,7 +65,12 @@ class Input:
 
     def config(self, **settings: object) -> PipelineConfig:
         """Return the pipeline's settings for this data; the environment's, where it sets any."""
-        return load_config(universe=UNIVERSE, window_size_ns=self.window, **settings)
+        first = self.sources[0]
+        # An archive's ticks keep the partitions in which they were recorded.
+        partitions = first.archive.partitions if isinstance(first, RecordedSource) else None
+        return load_config(
+            universe=UNIVERSE, window_size_ns=self.window, tick_partitions=partitions, **settings
+        )
 
     def sector_names(self) -> tuple[str, ...]:
         """Return the sectors by code."""
@@ -159,4 +177,38 @@ def read_history(given: Input, on_progress: Callable[[Progress], None] | None = 
         ticks=report.ticks,
         config_hash=config.config_hash(),
         sector_names=given.sector_names(),
+    )
+
+
+def is_graph_archive(data: Sequence[str]) -> bool:
+    """Return whether the data is one archive that holds snapshots and no ticks.
+
+    Raises
+    ------
+    ArchiveError
+        If its manifest is damaged, or a part is missing.
+    """
+    if len(data) != 1 or not is_archive(Path(data[0])):
+        return False
+    topics = {part.topic for part in read_manifest(Path(data[0])).parts}
+    return TOPIC in topics and "ticks" not in topics
+
+
+def read_archived_history(folder: Path) -> History:
+    """Read an archive of snapshots; its sectors have numbers and no names, and its digest is of the snapshots.
+
+    Raises
+    ------
+    ArchiveError, GraphRunError
+        If a part is damaged, or windows are missing.
+    """
+    snapshots = read_graph_archive(folder)
+    digest = graph_run_digest(snapshots)
+    return History(
+        snapshots=snapshots,
+        sources=(folder.resolve().name,),
+        data_digest=digest,
+        ticks=0,
+        config_hash="",
+        sector_names=(),
     )

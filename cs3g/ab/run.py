@@ -11,9 +11,17 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.status import Status
 
 from cs3g.ab.comparison import compare
-from cs3g.ab.history import History, open_input, read_history
+from cs3g.ab.history import (
+    History,
+    Input,
+    is_graph_archive,
+    open_input,
+    read_archived_history,
+    read_history,
+)
 from cs3g.ab.in_process import Scored, score_history
 from cs3g.ab.latency import latency_values, step_times_ms
 from cs3g.ab.learned_graph import dense_graph, graph_values
@@ -22,6 +30,7 @@ from cs3g.ab.models import Contender, load_contenders
 from cs3g.ab.provenance import Provenance
 from cs3g.ab.report import Report, make_report, write_report
 from cs3g.ab.scores import ModelScores, lay_scores
+from cs3g.ab.sections import common_sections
 from cs3g.ab.settings import AbSettings
 from cs3g.errors import ComparisonError
 from cs3g.files import write_json
@@ -46,6 +55,7 @@ class AbOptions:
     limit: int | None = None
     symbols: frozenset[str] | None = None
     day: str | None = None
+    registry: str | None = None
     through_kafka: bool = False
     bootstrap_servers: str | None = None
     settings: AbSettings = field(default_factory=AbSettings)
@@ -62,69 +72,107 @@ def run_ab(options: AbOptions, console: Console | None = None) -> Report:
         A model, a file or a broker is not as needed.
     """
     console = console or Console(stderr=True)
-    contenders = load_contenders(options.models)
-    given = open_input(
+    contenders = load_contenders(options.models, options.registry)
+    given = _open(options)
+    began = time.monotonic()
+    with console.status("reading") as status:
+        history = _read(options, given, status)
+        window = window_of_day(history, options.day)
+        scored = [_score(one, history, window, status) for one in contenders]
+        market = market_of_graphs(history.snapshots, history.sector_names)
+        models = _laid(contenders, [one.predictions for one in scored], market)
+        # What cannot be compared is refused before a broker starts.
+        common_sections(models, market, options.settings)
+        status.update("timing steps")
+        runtimes = {one.name: runtime_of(one.artifact) for one in contenders}
+        latency = latency_values(step_times_ms(runtimes, history.snapshots))
+    run: dict[str, Any] = {"transport": "in process", "step_latency": latency}
+    if options.through_kafka and given is not None:
+        models, online = _through_kafka(options, given, contenders, models, history, market, console)
+        run |= online
+    with console.status("comparing"):
+        comparison = compare(models, market, options.settings)
+        graph = _graph(contenders, scored, history, market, window)
+        provenance = Provenance(
+            sources=history.sources,
+            data_digest=history.data_digest,
+            config_hash=history.config_hash,
+            settings=options.settings,
+            extra={"ticks": history.ticks},
+        )
+        report = make_report(models, market, provenance, comparison, graph=graph, latency=latency)
+        write_report(options.out, report)
+    write_json(options.out / "run.json", run | {"wall_s": time.monotonic() - began})
+    return report
+
+
+def _open(options: AbOptions) -> Input | None:
+    """Open the files; None for an archive of snapshots, which needs no more than reading."""
+    if is_graph_archive(options.data):
+        _refuse_with_archive(options)
+        return None
+    return open_input(
         options.data,
         relations=options.relations,
         window=options.window,
         limit=options.limit,
         symbols=options.symbols,
     )
-    began = time.monotonic()
-    with console.status("reading") as status:
-        history = read_history(given, lambda at: status.update(f"read {at.ticks:,} ticks"))
-        window = window_of_day(history, options.day)
-        scored = []
-        for one in contenders:
-            scored.append(
-                score_history(
-                    one,
-                    history.snapshots,
-                    window,
-                    on_progress=lambda n, name=one.name: status.update(f"{name} scored {n:,} windows"),  # type: ignore[misc]
-                )
-            )
-        market = market_of_graphs(history.snapshots, history.sector_names)
-        models = _laid(contenders, [one.predictions for one in scored], market)
-        status.update("comparing")
-        comparison = compare(models, market, options.settings)
-        graph = _graph(contenders, scored, history, market, window)
-        status.update("timing steps")
-        runtimes = {one.name: runtime_of(one.artifact) for one in contenders}
-        latency = latency_values(step_times_ms(runtimes, history.snapshots))
-    run: dict[str, Any] = {
-        "transport": "in process",
-        "wall_s": time.monotonic() - began,
-        "step_latency": latency,
-    }
-    if options.through_kafka:
-        from cs3g.ab.through_kafka import score_through_kafka
 
-        # As Ctrl-C does: everything that was started is stopped in order.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        found = score_through_kafka(given, contenders, options.out, console, options.bootstrap_servers)
-        online = _laid(contenders, found.predictions, market)
-        require_equal(models, online, [history.data_digest, *found.data_digests])
-        models = online
-        comparison = compare(models, market, options.settings)
-        run |= {
-            "transport": "kafka",
-            "replays_wall_s": found.wall_s,
-            "tick_to_prediction": latency_values(
-                {one.name: times for one, times in zip(contenders, found.latencies_ms, strict=True)}
-            ),
-        }
-    provenance = Provenance(
-        sources=history.sources,
-        data_digest=history.data_digest,
-        config_hash=history.config_hash,
-        settings=options.settings,
-        extra={"ticks": history.ticks},
-    )
-    report = make_report(models, market, provenance, comparison, graph=graph, latency=latency)
-    write_report(options.out, report)
-    write_json(options.out / "run.json", run)
-    return report
+
+def _read(options: AbOptions, given: Input | None, status: Status) -> History:
+    if given is None:
+        return read_archived_history(Path(options.data[0]))
+    return read_history(given, lambda at: status.update(f"read {at.ticks:,} ticks"))
+
+
+def _score(one: Contender, history: History, window: int, status: Status) -> Scored:
+    def tell(n_windows: int) -> None:
+        status.update(f"{one.name} scored {n_windows:,} windows")
+
+    return score_history(one, history.snapshots, window, on_progress=tell)
+
+
+def _through_kafka(
+    options: AbOptions,
+    given: Input,
+    contenders: Sequence[Contender],
+    offline: Sequence[ModelScores],
+    history: History,
+    market: Market,
+    console: Console,
+) -> tuple[list[ModelScores], dict[str, Any]]:
+    """Score again behind a broker; return those scores, which are the same, and what was measured."""
+    from cs3g.ab.through_kafka import score_through_kafka
+
+    # As Ctrl-C does: everything that was started is stopped in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    found = score_through_kafka(given, contenders, options.out, console, options.bootstrap_servers)
+    online = _laid(contenders, found.predictions, market)
+    require_equal(offline, online, [history.data_digest, *found.data_digests])
+    times = {one.name: ms for one, ms in zip(contenders, found.latencies_ms, strict=True)}
+    return online, {
+        "transport": "kafka",
+        "replays_wall_s": found.wall_s,
+        "tick_to_prediction": latency_values(times),
+    }
+
+
+def _refuse_with_archive(options: AbOptions) -> None:
+    """Refuse what makes snapshots, where they are made already."""
+    refused = {
+        "--through-kafka": options.through_kafka,
+        "--relations": options.relations is not None,
+        "--window": options.window is not None,
+        "--limit": options.limit is not None,
+        "--symbols": options.symbols is not None,
+    }
+    for name, is_given in refused.items():
+        if is_given:
+            raise ComparisonError(
+                f"{name} does not go with {options.data[0]}, an archive of snapshots: they are scored as they are, "
+                "in process; give an archive of ticks, or the files that they came from"
+            )
 
 
 def window_of_day(history: History, day: str | None) -> int:

@@ -33,6 +33,9 @@ def ab(
     day: Annotated[
         str | None, typer.Option(help="Day, UTC, whose learned graph is shown; default: the last one.")
     ] = None,
+    registry: Annotated[
+        str | None, typer.Option(help="Where ids of models are looked for; default: the user's registry.")
+    ] = None,
     through_kafka: Annotated[
         bool,
         typer.Option(
@@ -75,6 +78,7 @@ def ab(
             limit=limit,
             symbols=parse_symbols(symbols) if symbols is not None else None,
             day=day,
+            registry=registry,
             through_kafka=through_kafka,
             bootstrap_servers=bootstrap_servers,
             settings=AbSettings(margin=margin, history=history, block=block, seed=seed),
