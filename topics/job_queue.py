@@ -28,6 +28,8 @@ __all__ = ["JobQueue", "QueuedJob"]
 _LOG: Final = logging.getLogger(__name__)
 
 _DAY_MS: Final = 24 * 3_600_000
+_SESSION_MS: Final = 10_000
+"""How long a member may be silent. Kafka puts it out then, the embedded broker never does: see `evict_others`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +55,14 @@ class JobQueue:
         The workers' group.
     client_id
         Of this process and no other.
-    session_timeout_s
-        How long a member may be silent; the embedded broker never puts one out (see `evict_others`).
     """
 
-    def __init__(
-        self, bootstrap: str, topic: str, *, group_id: str, client_id: str, session_timeout_s: float = 10.0
-    ) -> None:
+    def __init__(self, bootstrap: str, topic: str, *, group_id: str, client_id: str) -> None:
         check_bootstrap(bootstrap)
         self._bootstrap = bootstrap
         self._topic = topic
         self._group_id = group_id
         self._client_id = client_id
-        session_ms = int(session_timeout_s * 1000)
-        self._settings: dict[str, Any] = {
-            "session_timeout_ms": session_ms,
-            "rebalance_timeout_ms": session_ms,
-            "heartbeat_interval_ms": max(100, session_ms // 5),
-            # A worker that trains does not poll: its heartbeats, not its polls, say that it lives.
-            "max_poll_interval_ms": _DAY_MS,
-        }
         self._pending: dict[int, deque[QueuedJob]] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._stack = AsyncExitStack()
@@ -91,7 +81,11 @@ class JobQueue:
             client_id=self._client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            **self._settings,
+            session_timeout_ms=_SESSION_MS,
+            rebalance_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_SESSION_MS // 10,
+            # A worker that trains does not poll: its heartbeats, not its polls, say that it lives.
+            max_poll_interval_ms=_DAY_MS,
         )
         # Without topics: a start with them waits for a group that a dead member may hold up.
         await start_client(consumer, self._bootstrap)

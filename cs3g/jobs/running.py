@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final, Literal
 
@@ -59,7 +60,7 @@ async def run_process(
     command
         Writes `JobEvent` lines to stdout.
     log
-        Gets its stderr, and what it writes to stdout besides.
+        Gets its stderr; a file beside it, `<name>.out`, gets what it writes to stdout besides.
     timeout_s
         Then it is stopped.
     on_event
@@ -69,7 +70,7 @@ async def run_process(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", WATCHED: "1"}
-    with log.open("wb") as errors:
+    with log.open("wb") as errors, log.with_name(f"{log.name}.out").open("wb", buffering=0) as rest:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,  # its end tells the process that this one is gone
@@ -78,7 +79,7 @@ async def run_process(
             env=environment,
             start_new_session=True,
         )
-        reading = asyncio.create_task(_read_events(process, errors.fileno(), on_event))
+        reading = asyncio.create_task(_read_events(process, rest, on_event))
         stopping = asyncio.create_task(stop.wait())
         how: Literal["exited", "timeout", "stopped"] = "exited"
         try:
@@ -102,14 +103,14 @@ async def run_process(
 
 
 async def _read_events(
-    process: asyncio.subprocess.Process, log: int, on_event: Callable[[JobEvent], None]
+    process: asyncio.subprocess.Process, rest: FileIO, on_event: Callable[[JobEvent], None]
 ) -> None:
     assert process.stdout is not None  # noqa: S101  # it is a pipe
     async for line in process.stdout:
         try:
             event = msgspec.json.decode(line, type=JobEvent)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            os.write(log, line)
+            rest.write(line)
         else:
             on_event(event)
 

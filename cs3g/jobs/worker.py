@@ -69,7 +69,6 @@ class JobWorker:
             config.topics.distill_jobs,
             group_id=jobs_group(config),
             client_id=self._client_id,
-            session_timeout_s=min(10.0, settings.lease_s),
         )
         self._producer: Any = None
         self._over = asyncio.Event()
@@ -89,15 +88,20 @@ class JobWorker:
         config = self._config
         async with producer_client(config.bootstrap_servers) as producer, self._follower, self._queue:
             self._producer = producer
-            async with asyncio.TaskGroup() as tasks:
-                # Ended by a flag, never by cancellation, which aiokafka loses at times.
-                tasks.create_task(self._follow())
-                tasks.create_task(self._speak())
-                tasks.create_task(self._heed(stop))
-                try:
-                    return await self._take_jobs(stop, limit)
-                finally:
-                    self._over.set()
+            taking = asyncio.create_task(self._take_jobs(stop, limit))
+            tasks = [taking, *map(asyncio.create_task, (self._follow(), self._speak(), self._heed(stop)))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            # Ended by a flag, never by cancellation, which aiokafka loses at times.
+            self._end()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                task.result()
+            return taking.result()
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._watch is not None:
+            self._watch.stop.set()
 
     async def _take_jobs(self, stop: asyncio.Event, limit: int | None) -> int:
         done = 0
@@ -106,6 +110,7 @@ class JobWorker:
             head = await self._next_job()
             if head is not None and await self._take(head):
                 done += 1
+        self._over.set()
         return done
 
     async def _next_job(self) -> QueuedJob | None:
@@ -245,9 +250,7 @@ class JobWorker:
         stopping, over = asyncio.create_task(stop.wait()), asyncio.create_task(self._over.wait())
         await asyncio.wait({stopping, over}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
-            self._over.set()
-            if self._watch is not None:
-                self._watch.stop.set()
+            self._end()
         for task in (stopping, over):
             task.cancel()
 
