@@ -12,8 +12,8 @@ from topics.types import Mode, Role
 
 OUTCOMES_PREFIX: Final = "CS3G_OUTCOMES_"
 
-LIVE_PATIENCE_WINDOWS: Final = 256
-"""How many windows a silent role is waited for, unless it is told otherwise."""
+LIVE_PATIENCE_WINDOWS: Final = 64
+"""How many windows another role may be ahead before a silent one is given up, unless it is told otherwise."""
 
 
 def _split(value: object) -> object:
@@ -30,9 +30,9 @@ class OutcomesConfig(BaseSettings):
     horizon_windows
         Snapshots from a window to the one whose closes decide its label.
     patience_windows
-        Live only: a role that is silent while so many snapshots come after a window is not waited for until it
-        predicts again; None for 256, 0 to wait for ever. A replay always waits, so that its outcomes do not
-        depend on who was quicker.
+        Live only: a role is not waited for at a window once another has predicted so many windows after it, so
+        outcomes come so much later while it is silent; None for 64, 0 to wait for ever. A replay always waits,
+        so that its outcomes do not depend on who was quicker.
     reference_windows
         First windows of a model, after its warm-up, against which its stream's drift is measured.
     recent_windows

@@ -2,7 +2,9 @@
 
 Snapshots come in order of ts_close, and so do each role's predictions; how the two topics interleave, and how
 runs are cut, is nobody's promise. A window is mature once the snapshot of its horizon is there and every expected
-role has predicted it, has gone past it, or is not waited for any more. What comes again is dropped: the first wins.
+role has predicted it, has gone past it, or is given up. A role is given up for a window by what lies on the
+predictions topic alone: another role has predicted so many windows after it first. So a stage that catches up says
+what one that was there all the time has said. What comes again is dropped: the first wins.
 """
 
 from __future__ import annotations
@@ -113,7 +115,7 @@ class OutcomeJoin:
     Parameters
     ----------
     mode
-        A replay waits for every role for ever.
+        A replay gives no role up.
     state
         Windows up to its ts_close are settled and dropped when they come again.
     """
@@ -129,12 +131,8 @@ class OutcomeJoin:
         self._last_snapshot_ns = state.ts_close
         self._scores: dict[Role, list[_Scores]] = {role: [] for role in config.roles}
         self._last_score_ns: dict[Role, int] = dict.fromkeys(config.roles, state.ts_close)
-        self._absent: set[Role] = set(state.absent & set(config.roles))
-
-    @property
-    def absent(self) -> frozenset[Role]:
-        """Roles that are not waited for now."""
-        return frozenset(self._absent)
+        # Windows that end before it are not waited for.
+        self._given_up_ns: dict[Role, int] = dict.fromkeys(config.roles, state.ts_close)
 
     @property
     def n_waiting(self) -> int:
@@ -188,7 +186,8 @@ class OutcomeJoin:
         if run.universe != self._universe or run.role not in self._scores:
             return 0
         self._check_size(run.size_ns, "predictions")
-        start = int(np.searchsorted(run.ts_close, self._last_score_ns[run.role], side="right"))
+        done_ns = max(self._last_score_ns[run.role], self._given_up_ns[run.role] - 1)
+        start = int(np.searchsorted(run.ts_close, done_ns, side="right"))
         if start == len(run.ts_close):
             return 0
         rows = slice(start, None)
@@ -197,7 +196,7 @@ class OutcomeJoin:
             _Scores(run.ts_close[rows], run.instrument_ids, run.model_id, scores, run.warmup[rows])
         )
         self._last_score_ns[run.role] = int(run.ts_close[-1])
-        self._absent.discard(run.role)
+        self._give_up_behind(run.role)
         return self._last_score_ns[run.role]
 
     def take(self) -> Mature | None:
@@ -224,7 +223,6 @@ class OutcomeJoin:
         codes = _spread(held, instrument_ids, lambda piece: piece.codes, ABSENT, np.uint8)
         self._snapshots = _split_after(self._snapshots, int(wanted[-1]))[1]
         for role, last_ns in self._last_score_ns.items():
-            # What a silent role says of settled windows later is old, and no sign that it keeps up.
             self._last_score_ns[role] = max(last_ns, int(wanted[-1]))
         return Mature(
             ts_close=wanted,
@@ -242,17 +240,22 @@ class OutcomeJoin:
                 " give this stage the setting of the workers that made them"
             )
 
+    def _give_up_behind(self, ahead: Role) -> None:
+        if self._patience is None:
+            return
+        # All of these windows are unsettled, and so it is after a restart, with the same result.
+        ends = np.concatenate([piece.ts_close for piece in self._scores[ahead]])
+        if len(ends) <= self._patience:
+            return
+        for role in self._given_up_ns.keys() - {ahead}:
+            self._given_up_ns[role] = max(self._given_up_ns[role], int(ends[-1 - self._patience]))
+
     def _count_mature(self, ts_close: Int64Array) -> int:
-        n_labeled = len(ts_close) - self._config.horizon_windows
-        ready = n_labeled
+        ready = len(ts_close) - self._config.horizon_windows
         for role, last_ns in self._last_score_ns.items():
-            if role in self._absent:
-                continue
-            n_seen = int(np.searchsorted(ts_close, last_ns, side="right"))
-            if self._patience is not None and n_labeled - n_seen > self._patience:
-                self._absent.add(role)
-                continue
-            ready = min(ready, n_seen)
+            n_seen = np.searchsorted(ts_close, last_ns, side="right")
+            n_given_up = np.searchsorted(ts_close, self._given_up_ns[role], side="left")
+            ready = min(ready, max(int(n_seen), int(n_given_up)))
         return ready
 
 

@@ -44,19 +44,16 @@ class OutcomesState:
     ----------
     ts_close
         Every window with ts_close <= this is settled, ns; 0 before the first.
-    absent
-        Roles that nobody waits for until they predict again.
     roles
         Of each role that has predicted after its warm-up.
     """
 
     ts_close: int = 0
-    absent: frozenset[Role] = frozenset()
     roles: Mapping[Role, RoleState] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Encode for a checkpoint."""
-        fields: dict[str, int | str] = {"ts_close": self.ts_close, "absent": ",".join(sorted(self.absent))}
+        fields: dict[str, int | str] = {"ts_close": self.ts_close}
         arrays: Arrays = {}
         for role in sorted(self.roles):
             found = self.roles[role]
@@ -79,10 +76,8 @@ class OutcomesState:
         fields, arrays = decode_state(data, _KIND, _VERSION)
         known: tuple[Role, ...] = ("student", "teacher")
         try:
-            absent = set(str(fields["absent"]).split(","))
             return cls(
                 int(fields["ts_close"]),
-                frozenset(role for role in known if role in absent),
                 {
                     role: RoleState(
                         str(fields[f"{role}.model_id"]),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cs3g_model.protocol import StreamingModel
+from pipeline import drift
 from pipeline.announced_relations import Edges
 from pipeline.config import PipelineConfig
 from pipeline.graph_config import InstrumentDirectory
@@ -31,6 +32,12 @@ def warm_up(config: PipelineConfig, model: StreamingModel) -> list[PredictionRun
         graphs = snapshots_from_ticks([(0, ticks)], directory, config.graph, partitions=1)
         predictions += score_runs(model, graphs)
     return predictions
+
+
+def warm_up_outcomes() -> None:
+    """Run what an outcomes worker measures drift with."""
+    codes = drift.encode_values(np.ones((3, 2, 1)), np.ones((3, 2), np.bool_))
+    drift.observe(codes, drift.DriftState.initial(1), reference_windows=1, recent_windows=2)
 
 
 def _ticks(size_ns: int) -> Iterator[TickRun]:

@@ -14,7 +14,7 @@ from pipeline.config import PipelineConfig
 from pipeline.errors import WorkerCrashedError
 from pipeline.outcomes_config import OutcomesConfig
 from pipeline.trigger_config import TriggerPolicy
-from pipeline.warmup import warm_up
+from pipeline.warmup import warm_up, warm_up_outcomes
 from topics.admin import list_topics
 from topics.errors import TopicMismatch
 from topics.types import Role
@@ -71,6 +71,7 @@ def run_outcomes_worker(
     """
     asyncio.run(_check_outcome_topics(config))
     _log_to_stderr(log_level)
+    warm_up_outcomes()
     app = build_outcomes_app(
         config, outcomes, policy, worker_id=worker_id, replication_factor=replication_factor
     )

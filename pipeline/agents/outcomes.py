@@ -1,8 +1,8 @@
 """Outcomes agent: predictions and snapshots in; outcomes, trigger decisions and job requests out.
 
 What is settled is checkpointed together with the messages that follow from it, before any of them is sent, and only
-then is the input acknowledged. So after a crash the very same bytes are sent once more, even where what was decided
-depended on who came first (a live role that fell silent), and nothing is decided twice.
+then is the input acknowledged. So after a crash the very same bytes are sent once more, even if the worker comes back
+with another policy or release, and nothing is decided twice.
 
 Jobs are sent before decisions, decisions before outcomes: who has read a window's outcome finds its job on the topic.
 """
@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import faust
@@ -168,7 +168,7 @@ class OutcomesHub:
             while (mature := universe.join.take()) is not None:
                 windows, outcomes = settle(
                     mature,
-                    replace(universe.settled.outcomes, absent=universe.join.absent),
+                    universe.settled.outcomes,
                     self._outcomes,
                     universe=self._config.universe,
                     size_ns=self._config.window_size_ns,

@@ -75,8 +75,7 @@ class Stage:
             else:
                 self.join.add_predictions(run)
             while (mature := self.join.take()) is not None:
-                before = replace(self.state, absent=self.join.absent)
-                new, self.state = settle(mature, before, self.config, universe="test", size_ns=SIZE_NS)
+                new, self.state = settle(mature, self.state, self.config, universe="test", size_ns=SIZE_NS)
                 found += [outcome for window in new for outcome in window.outcomes]
                 self.windows += new
         self.outcomes += found

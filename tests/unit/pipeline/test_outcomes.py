@@ -98,31 +98,40 @@ def test_what_comes_again_counts_once_and_the_first_wins() -> None:
     assert same == [True] * 5 + [False] + [True]  # the sixth window came from the conflicting run first
 
 
-def test_live_a_silent_role_is_not_waited_for_until_it_speaks_again() -> None:
+def test_live_a_silent_role_is_given_up_once_another_is_far_ahead() -> None:
     graphs = prices(30, 5)
     student, teacher = scores(graphs, "student"), scores(graphs, "teacher")
     stage = Stage(CONFIG.model_copy(update={"patience_windows": 4}), mode="live")
-    assert stage.take(student, slice_predictions(teacher, 0, 3), slice_graphs(graphs, 0, 8))[
-        -1
-    ].ts_close == ts(2)
-    late = stage.take(slice_graphs(graphs, 8, 12))
-    assert stage.state.absent == {"teacher"}
-    assert {one.role for one in late} == {"student"}
-    assert late[-1].ts_close == ts(10)
-    # After a restart too, each further window comes at once.
-    stage.restart(stage.state.to_bytes())
-    found = stage.take(slice_predictions(student, 11, 30), slice_graphs(graphs, 11, 14))
-    assert [one.ts_close for one in found] == [ts(11), ts(12)]
-    # What it says of settled windows changes nothing; then it is waited for again.
-    assert stage.take(slice_predictions(teacher, 3, 12), slice_graphs(graphs, 14, 15))[-1].ts_close == ts(13)
-    found = stage.take(slice_predictions(teacher, 12, 16), slice_graphs(graphs, 15, 20))
-    assert [(one.ts_close, one.role) for one in found] == [
-        (ts(14), "student"),
-        (ts(14), "teacher"),
-        (ts(15), "student"),
-        (ts(15), "teacher"),
+    found = stage.take(graphs, slice_predictions(teacher, 0, 3), slice_predictions(student, 0, 12))
+    # The student has predicted four windows after the eighth, so up to there the teacher is given up.
+    assert [one.ts_close for one in found if one.role == "student"] == [ts(t) for t in range(7)]
+    assert {one.ts_close for one in found if one.role == "teacher"} == {ts(0), ts(1), ts(2)}
+    # What it says of those comes too late; from the eighth on it is heard.
+    found = stage.take(slice_predictions(teacher, 3, 9))
+    both = [(ts(t), role) for t in (7, 8) for role in ("student", "teacher")]
+    assert [(one.ts_close, one.role) for one in found] == both
+    # The student is given up like any other.
+    found = stage.take(slice_predictions(teacher, 9, 20))
+    assert found[-1].ts_close == ts(14)
+    assert {one.role for one in found[-3:]} == {"teacher"}
+
+
+def test_live_who_is_given_up_does_not_depend_on_the_snapshots() -> None:
+    graphs = prices(40, 5)
+    student, teacher = scores(graphs, "student"), scores(graphs, "teacher")
+    config = CONFIG.model_copy(update={"patience_windows": 4})
+    predictions = [
+        slice_predictions(teacher, 0, 3),
+        slice_predictions(student, 0, 14),
+        slice_predictions(teacher, 3, 12),  # too late for the windows before the tenth
+        slice_predictions(student, 14, 40),
+        slice_predictions(teacher, 37, 39),
     ]
-    assert stage.state.absent == frozenset()
+    first = Stage(config, mode="live").take(graphs, *predictions)
+    last = Stage(config, mode="live").take(*predictions, graphs)
+    assert first == last
+    roles = {one.ts_close: one.role for one in first}  # the teacher's is the later of a window
+    assert [t for t in range(39) if roles.get(ts(t)) == "teacher"] == [0, 1, 2, 9, 10, 11, 37, 38]
 
 
 def test_a_replay_waits_for_ever() -> None:
@@ -222,7 +231,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CS3G_OUTCOMES_HORIZON_WINDOWS", "2")
     config = load_outcomes_config(recent_windows=8, reference_windows=None)
     assert (config.roles, config.horizon_windows, config.recent_windows) == (("student", "teacher"), 2, 8)
-    assert (config.patience("live"), config.patience("replay")) == (256, None)
+    assert (config.patience("live"), config.patience("replay")) == (64, None)
     assert OutcomesConfig(patience_windows=0).patience("live") is None
     monkeypatch.setenv("CS3G_OUTCOMES_ROLES", "pupil")
     with pytest.raises(ConfigError, match=r"`roles` .*CS3G_OUTCOMES_ROLES"):
