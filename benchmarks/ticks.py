@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,7 +99,7 @@ class TickCycle:
 def _generated(count: int) -> Source:
     symbols = ("A", "B", "C", "D")
 
-    def read(tally: Tally):  # type: ignore[no-untyped-def]
+    def read(tally: Tally) -> Iterator[RecordArray]:
         generator = np.random.default_rng(5)
         step_ns = 3 * 6.5 * 3600 * 1e9 / count
         for start in range(0, count, 32_768):
