@@ -25,6 +25,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reporter.write_line(f"broker of the tests: {session.config.stash[_CHOICE]}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_data_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the registry of whoever runs the tests out of them, also in processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.delenv("CS3G_REGISTRY", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def broker_kind(pytestconfig: pytest.Config) -> str:
     """ "given", "docker" or "embedded"."""

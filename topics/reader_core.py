@@ -1,7 +1,8 @@
 """What a strategy may see of a predictions topic: each window once, none too old, and every gap reported.
 
-Pure: no Kafka and no clock of its own. Predictions of one universe, role and model come in order of ts_close
-on one partition; what comes again after a worker's restart is identical and is dropped.
+Pure: no Kafka and no clock of its own. Predictions of one universe and role come in order of ts_close on one
+partition and are numbered on across a change of models; what comes again after a worker's restart is identical
+and is dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from topics.types import NANOS_PER_SECOND, Role
 
 @dataclass(frozen=True, slots=True)
 class PredictionGap:
-    """Windows of a model's sequence that never came.
+    """Windows of a role's sequence that never came.
 
     Attributes
     ----------
@@ -26,6 +27,8 @@ class PredictionGap:
         Index of the first missing window.
     n_windows
         How many are missing.
+    model_id
+        The model after the gap.
     ts_before, ts_after
         ns, ends of the windows before and after the gap.
     """
@@ -84,8 +87,8 @@ class PredictionSequence:
         self._role = role
         self._max_age_ns = None if max_age_s is None else round(max_age_s * NANOS_PER_SECOND)
         self._allow_replay = allow_replay
-        # Last (seq, ts_close) delivered or passed over, of each (role, model).
-        self._last: dict[tuple[Role, str], tuple[int, int]] = {}
+        # Last (seq, ts_close) delivered or passed over, of each role.
+        self._last: dict[Role, tuple[int, int]] = {}
         self.counts = ReaderCounts()
 
     def accepts(self, envelope: Envelope) -> bool:
@@ -105,8 +108,7 @@ class PredictionSequence:
         """
         if run.universe != self._universe or (self._role is not None and run.role != self._role):
             return Reading(None)
-        key = (run.role, run.model_id)
-        last = self._last.get(key)
+        last = self._last.get(run.role)
         n_windows = len(run.ts_close)
         start = 0 if last is None else int(np.searchsorted(run.ts_close, last[1], side="right"))
         self.counts.duplicate += start
@@ -120,7 +122,7 @@ class PredictionSequence:
             gap = PredictionGap(
                 run.universe, run.role, run.model_id, last[0] + 1, n_missing, last[1], first_ts
             )
-        self._last[key] = (run.seq + n_windows - 1, int(run.ts_close[-1]))
+        self._last[run.role] = (run.seq + n_windows - 1, int(run.ts_close[-1]))
 
         if self._max_age_ns is not None:
             oldest = now_ns - self._max_age_ns

@@ -148,7 +148,7 @@ class PredictionRun:
     Attributes
     ----------
     seq
-        Index in the model's sequence of the first window.
+        Index in the role's sequence of the first window; it goes on across a change of models.
     scores
         (T, N) predicted standing of the next window's return, comparable within a window; 0 where absent.
     ranks

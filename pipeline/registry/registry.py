@@ -145,7 +145,7 @@ class Registry:
             raise RegistryError(f"{prefix!r} is ambiguous in {self.url}: {', '.join(found)}")
         return found[0]
 
-    def list(self, unusable: MutableSequence[RegistryError] | None = None) -> Sequence[Entry]:
+    def list(self, unusable: MutableSequence[Exception] | None = None) -> Sequence[Entry]:
         """Return the models, the registry's own and the shipped ones, by role and id.
 
         Parameters

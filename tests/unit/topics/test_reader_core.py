@@ -85,14 +85,29 @@ def test_without_max_age_nothing_is_too_old() -> None:
     assert read(PredictionSequence(universe="test"), 0, 1, 2**62) == ([0], None)
 
 
-def test_models_and_roles_are_sequences_of_their_own() -> None:
+def test_roles_are_sequences_of_their_own() -> None:
     sequence = PredictionSequence(universe="test")
     read(sequence, 0, 3)
-    for changed in (replace(RUN, model_id="f" * 16), replace(RUN, role="teacher")):
-        reading = sequence.read(changed, 0)
-        assert reading.run is not None
-        assert len(reading.run.ts_close) == 10
-        assert reading.gap is None
+    reading = sequence.read(replace(RUN, role="teacher"), 0)
+    assert reading.run is not None
+    assert len(reading.run.ts_close) == 10
+    assert reading.gap is None
+
+
+def test_a_change_of_models_neither_repeats_a_window_nor_hides_a_gap() -> None:
+    sequence = PredictionSequence(universe="test")
+    other = replace(RUN, model_id="f" * 16)
+    read(sequence, 0, 3)
+    reading = sequence.read(other, 0)
+    assert reading.run is not None
+    assert reading.run.ts_close.tolist() == RUN.ts_close[3:].tolist()
+    assert (reading.gap, sequence.counts.duplicate) == (None, 3)
+
+    sequence = PredictionSequence(universe="test")
+    read(sequence, 0, 3)
+    gap = sequence.read(slice_predictions(other, 5, 10), 0).gap
+    assert gap is not None
+    assert (gap.first_seq, gap.n_windows, gap.model_id) == (RUN.seq + 3, 2, "f" * 16)
 
 
 def test_other_universes_and_roles_are_not_delivered() -> None:
