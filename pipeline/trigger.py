@@ -176,7 +176,7 @@ def _job(
         kind=policy.kind,
         universe=student.universe,
         teacher_id=teacher_id,
-        student_id=student.model_id,
+        student_id=policy.student_id,
         dataset_id=policy.dataset_id,
         recipe_id=policy.recipe_id,
         seed=policy.seed,

@@ -57,8 +57,9 @@ class TriggerPolicy(BaseSettings):
         The job learns from windows that end within such a time before the decision is made; 0 for all before it.
     record_every_windows
         A decision that changes nothing is recorded once in so many windows.
-    kind, dataset_id, recipe_id, teacher_id, seed, promotion
-        Of the job, as in `topics.control.JobRequest`; without a teacher, that of the outcomes.
+    kind, dataset_id, recipe_id, teacher_id, student_id, seed, promotion
+        Of the job, as in `topics.control.JobRequest`; without a teacher, the one that predicts. The student is where
+        the fit starts: without one it starts anew, since the one that serves is what something is wrong with.
     """
 
     model_config = SettingsConfigDict(env_prefix=TRIGGER_PREFIX, frozen=True, extra="forbid")
@@ -83,6 +84,7 @@ class TriggerPolicy(BaseSettings):
     dataset_id: _Identifier = "live-graphs"
     recipe_id: _Identifier | None = None
     teacher_id: _Identifier | None = None
+    student_id: _Identifier | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     promotion: Promotion = "auto"
 

@@ -150,7 +150,7 @@ def test_a_job_names_what_is_served_and_what_is_known() -> None:
     assert job is not None
     assert decided.decision.ts_close == 4 * SIZE  # the window; its label was known two windows later
     assert (job.from_ts_close, job.to_ts_close, job.since_ts_close) == (SIZE, 6 * SIZE, 10 * SIZE)
-    assert (job.student_id, job.teacher_id, job.recipe_id, job.seed) == ("m1", "t1", "quick", 7)
+    assert (job.student_id, job.teacher_id, job.recipe_id, job.seed) == (None, "t1", "quick", 7)
     assert (job.dataset_id, job.kind, job.promotion) == ("live-graphs", "distill", "auto")
     assert job.job_id == decided.decision.job_id
     assert job.requested_ns == 6 * SIZE
@@ -162,8 +162,9 @@ def test_a_job_names_what_is_served_and_what_is_known() -> None:
     )
     ids = {one.job.job_id for one in run(other, [window(t) for t in range(6)]) if one.job is not None}
     assert job.job_id not in ids
-    named = policy(staleness=3 * SIZE, teacher_id="big")
-    assert {one.job.teacher_id for one in run(named, [window(t) for t in range(6)]) if one.job} == {"big"}
+    named = policy(staleness=3 * SIZE, teacher_id="big", student_id="m1")
+    named_jobs = [one.job for one in run(named, [window(t) for t in range(6)]) if one.job is not None]
+    assert {(job.teacher_id, job.student_id) for job in named_jobs} == {("big", "m1")}
     alone = [window(t, teacher=None) for t in range(6)]
     assert {one.job.teacher_id for one in run(policy(staleness=3 * SIZE), alone) if one.job} == {None}
 
