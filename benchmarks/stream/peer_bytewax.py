@@ -1,4 +1,3 @@
-# ruff: noqa: ANN
 """Bytewax makes 1 s OHLCV by symbol of one-tick JSON messages; runs in the peers' environment and prints ticks/s.
 
 Arguments: bootstrap, topic, number of messages. The clock runs from the first message to the end of the topic.

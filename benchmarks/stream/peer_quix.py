@@ -1,4 +1,3 @@
-# ruff: noqa: ANN
 """Quix Streams makes 1 s OHLCV of one-tick JSON messages; runs in the peers' environment and prints ticks/s.
 
 Arguments: bootstrap, topic, number of messages, folder for its state. The clock starts with the first message.
