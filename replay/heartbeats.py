@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError
-from replay.opaque import opaque
-from topics.ticks import blank_records, tick_schema
+from replay.opaque import blank, opaque
+from topics.ticks import tick_schema
 from topics.types import HEARTBEAT_INSTRUMENT_ID, RecordArray
 
 
@@ -87,7 +87,7 @@ class Heartbeats:
         return merged, targets
 
     def _beats(self, starts: NDArray[np.uint64]) -> RecordArray:
-        beats = blank_records(self._schema, len(starts))
+        beats = blank(self._schema, len(starts))
         beats["instrument_id"] = HEARTBEAT_INSTRUMENT_ID
         for name in ("ts_event", "ts_recv"):
             if name in (beats.dtype.names or ()):

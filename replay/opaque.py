@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from topics.ticks import TickSchema, blank_records
 from topics.types import RecordArray
 
 
@@ -20,6 +21,13 @@ def take(records: RecordArray, positions: NDArray[np.int64]) -> RecordArray:
     """Return the records at some positions, as a copy."""
     taken: RecordArray = opaque(records)[positions].view(records.dtype)
     return taken
+
+
+def blank(schema: TickSchema, n_records: int) -> RecordArray:
+    """Return `topics.ticks.blank_records`, written record by record rather than field by field."""
+    one = opaque(blank_records(schema, 1))
+    records: RecordArray = np.repeat(one, n_records).view(schema.dtype)
+    return records
 
 
 def concatenate(parts: Sequence[RecordArray]) -> RecordArray:

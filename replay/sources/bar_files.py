@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from replay.errors import InvalidRow, SchemaMismatch
-from replay.opaque import concatenate, take
+from replay.opaque import blank, concatenate, take
 from replay.sources.base import Block, Selection, StreamSource, Tally, by_position, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
 from replay.sources.tables import Table
-from topics.ticks import blank_records, tick_schema
+from topics.ticks import tick_schema
 from topics.types import NANOS_PER_DAY, NANOS_PER_SECOND, Float64Array, RecordArray
 
 _OHLC: Final = ("open", "high", "low", "close")
@@ -113,7 +113,7 @@ def _block(
     if selection.symbols is not None:
         kept = flatnonzero(positions != 0)
         columns, positions = columns.take(kept), positions[kept]
-    records = blank_records(tick_schema(schema_name), columns.batch.num_rows)
+    records = blank(tick_schema(schema_name), columns.batch.num_rows)
     records["instrument_id"] = positions
     records["ts_event"] = columns.times("ts_event") if "ts_event" in columns else columns.days("date")
     volume = columns.sizes("volume", limit=_MAX_VOLUME) * np.uint64(volume_unit)

@@ -92,12 +92,16 @@ class Columns:
                 " store prices in units of the currency as floating point numbers"
             )
         values = self.numbers(name)
+        scaled = values if factor is None else values * factor
+        largest = MAX_PRICE / PRICE_SCALE
+        # Most batches hold only good prices, which two passes tell; NaN makes the comparison false.
+        if len(values) and values.min() >= 0 and scaled.max() <= largest:
+            good: Int64Array = np.rint(scaled * PRICE_SCALE).astype(np.int64)
+            return good
         undefined = np.isnan(values)
         if not optional:
             self.refuse(name, undefined, values, "must be a price")
         self.refuse(name, values < 0, values, "must not be negative")
-        scaled = values if factor is None else values * factor
-        largest = MAX_PRICE / PRICE_SCALE
         self.refuse(name, scaled > largest, scaled, f"must be at most {largest:.0f}")
         nanos: Int64Array = np.rint(np.where(undefined, 0.0, scaled) * PRICE_SCALE).astype(np.int64)
         nanos[undefined] = UNDEF_PRICE
@@ -105,6 +109,11 @@ class Columns:
 
     def sizes(self, name: str, *, limit: int, optional: bool = False) -> NDArray[np.uint64]:
         """Return whole numbers in 0..limit as (n,) uint64; null is 0 where `optional`, else refused."""
+        column = self.batch.column(name)
+        if pa.types.is_integer(column.type) and not column.null_count and len(column):
+            whole = column.to_numpy()
+            if whole.min() >= 0 and whole.max() <= limit:
+                return whole.astype(np.uint64)
         values = self.numbers(name)
         if optional:
             values = np.nan_to_num(values, nan=0.0)
@@ -142,14 +151,19 @@ class Columns:
         column = self.batch.column(name)
         if not pa.types.is_dictionary(column.type):
             column = column.cast(pa.string()).dictionary_encode()
-        indices = pc.fill_null(column.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+        held = column.indices
+        if held.null_count:
+            held = pc.fill_null(held.cast(pa.int64()), -1)
+        indices: Int64Array = held.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
         return ["" if text is None else str(text) for text in column.dictionary.to_pylist()], indices
 
     def symbols(self) -> tuple[list[str], Int64Array]:
         """Return the distinct symbols and each row's index into them; a row without one is refused."""
         texts, indices = self.texts("symbol")
         is_blank = np.array([not text.strip() for text in [*texts, ""]])
-        self.refuse("symbol", is_blank[indices], np.array([*texts, ""])[indices], "must name an instrument")
+        wrong = is_blank[indices]
+        if wrong.any():
+            self.refuse("symbol", wrong, np.array([*texts, ""])[indices], "must name an instrument")
         return texts, indices
 
     def positions(self, known: dict[str, int]) -> UInt32Array:
@@ -163,7 +177,8 @@ class Columns:
         texts, indices = self.texts(name)
         codes = [_SIDES.get(text.strip().upper()) for text in texts]
         unknown = np.array([code is None for code in [*codes, b"N"]])[indices]
-        self.refuse(name, unknown, np.array([*texts, ""])[indices], "must be B (bought), A (sold) or N")
+        if unknown.any():
+            self.refuse(name, unknown, np.array([*texts, ""])[indices], "must be B (bought), A (sold) or N")
         return np.array([code or b"N" for code in [*codes, b"N"]], dtype="S1")[indices]
 
     def _whole(self, name: str, column: pa.Array) -> Int64Array:

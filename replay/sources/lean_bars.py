@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
+from replay.opaque import blank
 from replay.sources.base import Block, Tally
 from replay.sources.lean_files import LeanFile, Resolution
 from replay.sources.rows import admit, in_order
-from topics.ticks import blank_records, tick_schema
+from topics.ticks import tick_schema
 from topics.types import RecordArray
 
 SCHEMA_OF: Final[dict[Resolution, str]] = {
@@ -34,7 +35,7 @@ def bars(file: LeanFile, position: int, tally: Tally, chunk_rows: int) -> Iterat
 
     def blocks() -> Iterator[Block]:
         for columns in file.batches(_COLUMNS, _COLUMNS, chunk_rows):
-            records = blank_records(tick_schema(schema_name), columns.batch.num_rows)
+            records = blank(tick_schema(schema_name), columns.batch.num_rows)
             records["instrument_id"] = position
             records["ts_event"] = file.times(columns)
             for name in ("open", "high", "low", "close"):

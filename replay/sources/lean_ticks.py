@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.merge import merge_chunks
+from replay.opaque import blank
 from replay.schemas import promote
 from replay.sources.base import Block, Tally, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.lean_files import LeanFile
 from replay.sources.rows import admit, in_order
-from topics.ticks import SCHEMAS, blank_records
+from topics.ticks import SCHEMAS
 from topics.types import UNDEF_PRICE, Int64Array, RecordArray
 
 _TRADE_COLUMNS: Final = ("time", "price", "size", "exchange", "condition", "suspicious")
@@ -130,7 +131,7 @@ def _plausible(file: LeanFile, names: tuple[str, ...], tally: Tally, chunk_rows:
 
 
 def _timed(file: LeanFile, columns: Columns, schema_name: str, position: int) -> RecordArray:
-    records = blank_records(SCHEMAS[schema_name], columns.batch.num_rows)
+    records = blank(SCHEMAS[schema_name], columns.batch.num_rows)
     records["instrument_id"] = position
     records["ts_event"] = file.times(columns)
     records["ts_recv"] = records["ts_event"]

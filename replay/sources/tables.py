@@ -116,7 +116,7 @@ class Table:
         row = 1
         for batch in self.batches(selection.chunk_rows, ["symbol"]):
             texts, indices = Columns(self.path, batch, row).symbols()
-            found.update(texts[index] for index in np.unique(indices).tolist())
+            found.update(texts[index] for index in np.flatnonzero(np.bincount(indices)).tolist())
             row += batch.num_rows
         return tuple(sorted(symbol for symbol in found if selection.wants(symbol)))
 

@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from replay.opaque import blank
 from replay.sources.base import Block, Selection, StreamSource, Tally, by_position, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
 from replay.sources.tables import Table
-from topics.ticks import blank_records, tick_schema
+from topics.ticks import tick_schema
 from topics.types import UNDEF_PRICE, Int64Array, RecordArray
 
 _MAX_SIZE: Final = 2**32 - 1
@@ -91,7 +92,7 @@ def _zero_is_no_quote(records: RecordArray) -> None:
 
 
 def _timed(columns: Columns, schema_name: str) -> RecordArray:
-    records = blank_records(tick_schema(schema_name), columns.batch.num_rows)
+    records = blank(tick_schema(schema_name), columns.batch.num_rows)
     records["ts_event"] = columns.times("ts_event")
     records["ts_recv"] = columns.times("ts_recv") if "ts_recv" in columns else records["ts_event"]
     return records
