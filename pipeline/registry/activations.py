@@ -14,6 +14,7 @@ from pipeline.registry.records import (
     decode_record,
     encode_record,
     require_identifier,
+    require_role,
 )
 from pipeline.registry.store import Store
 from topics.types import Role
@@ -92,7 +93,7 @@ class Activations:
         )
 
     def _numbers(self, universe: str, role: Role) -> list[int]:
-        folder = f"{FOLDER}/{require_identifier('universe', universe)}/{_require_role(role)}"
+        folder = f"{FOLDER}/{require_identifier('universe', universe)}/{require_role(role)}"
         found = (_NUMBERED.fullmatch(name) for name in self._store.names(folder))
         return sorted(int(match[1]) for match in found if match)
 
@@ -119,9 +120,3 @@ def _by_job(history: list[Activation], job_id: str | None) -> Activation | None:
     if job_id is None:
         return None
     return next((activation for activation in history if activation.job_id == job_id), None)
-
-
-def _require_role(role: str) -> str:
-    if role not in ("student", "teacher"):
-        raise RegistryError(f"`role` (={role!r}) must be 'student' or 'teacher'")
-    return role

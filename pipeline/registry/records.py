@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -129,3 +129,16 @@ def require_identifier(name: str, value: str) -> str:
         raise RegistryError(
             f"`{name}` (={value!r}) must be 1 to 128 of A-Z a-z 0-9 . _ - and start with a letter or digit"
         ) from error
+
+
+def require_role(role: str) -> str:
+    """Return a role.
+
+    Raises
+    ------
+    RegistryError
+        It is none.
+    """
+    if role not in get_args(Role):
+        raise RegistryError(f"`role` (={role!r}) must be 'student' or 'teacher'")
+    return role

@@ -29,6 +29,7 @@ from pipeline.registry.records import (
     decode_record,
     encode_record,
     require_identifier,
+    require_role,
 )
 from pipeline.registry.store import Store
 from topics.types import Role
@@ -355,6 +356,8 @@ class Registry:
         any_role: bool,
         restores_seq: int | None = None,
     ) -> Activation:
+        require_identifier("universe", universe)
+        require_role(role)
         manifest = checked_manifest(self.get(model_id), model_id)
         if manifest.role != role and not any_role:
             raise RegistryError(f"model {model_id!r} is a {manifest.role}, a {role} is needed")
