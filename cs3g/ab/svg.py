@@ -165,8 +165,8 @@ def nice_ticks(lo: float, hi: float, n: int = 5) -> list[float]:
 
     Examples
     --------
-    >>> nice_ticks(-0.04, 0.11)
-    [-0.04, 0.0, 0.04, 0.08]
+    >>> nice_ticks(-0.04, 0.16)
+    [-0.04, 0.0, 0.04, 0.08, 0.12, 0.16]
     """
     span = hi - lo
     if not span > 0 or not math.isfinite(span):
