@@ -214,13 +214,14 @@ def work(
     from cs3g.jobs.worker import JobWorker
     from cs3g.stopping import stop_event
     from pipeline.config import load_config
-    from pipeline.registry import Registry, default_registry_url
+    from pipeline.registry import Registry
 
     config = load_config(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         universe=universe,
         mode=mode,
+        registry=registry,
     )
     logging.basicConfig(
         stream=sys.stderr, level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -237,7 +238,7 @@ def work(
         )
         worker = JobWorker(
             config,
-            Registry(registry or default_registry_url()),
+            Registry(config.registry_url),
             settings,
             worker_id or f"{socket.gethostname()}-{os.getpid()}",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -100,17 +100,21 @@ async def ended(config: PipelineConfig, *job_ids: str, timeout_s: float = 60.0) 
     return await waited(config, done, *job_ids, timeout_s=timeout_s)
 
 
-async def running(config: PipelineConfig, job_id: str, detail: str = "half done") -> None:
-    """Wait until a job's process has told that it runs."""
+async def running(
+    config: PipelineConfig, job_id: str, told: Callable[[str], bool] = "half done".__eq__
+) -> None:
+    """Wait until a running job's status has such a detail."""
 
     def runs(follower: JobFollower) -> bool:
         status = follower.board.get(job_id).status
-        return status is not None and status.state == "running" and status.detail == detail
+        return status is not None and status.state == "running" and told(status.detail)
 
     await waited(config, runs, job_id)
 
 
-async def waited(config, condition, *job_ids: str, timeout_s: float = 60.0) -> list[Job]:
+async def waited(
+    config: PipelineConfig, condition: Callable[[JobFollower], bool], *job_ids: str, timeout_s: float = 60.0
+) -> list[Job]:
     async with JobFollower(config.bootstrap_servers, config.topics) as follower, asyncio.timeout(timeout_s):
         while not condition(follower):
             await follower.poll(100)
