@@ -75,7 +75,7 @@ def test_the_day_is_the_last_window_that_opens_on_it() -> None:
     assert window_of_day(daily, None) == 2
     assert window_of_day(daily, "1970-01-02") == 1
     assert window_of_day(history([0, hour, 23 * hour, 25 * hour], hour), "1970-01-01") == 2
-    with pytest.raises(ComparisonError, match="--day 1970-01-04: .* has days from 1970-01-01 to 1970-01-05"):
+    with pytest.raises(ComparisonError, match=r"--day 1970-01-04: .* has days from 1970-01-01 to 1970-01-05"):
         window_of_day(daily, "1970-01-04")
 
 
