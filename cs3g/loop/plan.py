@@ -11,6 +11,7 @@ from typing import Final
 from cs3g.demo_run import DEFAULT_DATA, DEFAULT_WINDOWS
 from cs3g.loop.stale import write_stale
 from cs3g.session_plan import SessionPlan
+from cs3g_model.artifacts import resolve_artifact
 from pipeline.config import PipelineConfig, load_config
 from pipeline.errors import ConfigError
 from pipeline.registry import Activation, Registry
@@ -22,7 +23,13 @@ from replay.sources.base import Source
 from topics.specs import replay_prefix
 
 UNIVERSE: Final = "loop"
-POLICY: Final = {"agreement_windows": 16, "activation_lag_windows": 5, "max_jobs": 2, "recipe_id": "quick"}
+POLICY: Final = {
+    "agreement_windows": 16,
+    "activation_lag_windows": 10,
+    "cooldown": "60d",
+    "max_jobs": 2,
+    "budget_period": "365d",
+}
 """What differs from the defaults, so that a year of days shows the whole loop."""
 
 
@@ -100,7 +107,7 @@ async def make_plan(options: LoopOptions, bootstrap: str, sources: Sequence[Sour
             " give another --out"
         )
     stale = write_stale(options.student_model, options.out / "stale", amount=options.stale_amount)
-    sound_id = registry.resolve(options.student_model)
+    sound_id = registry.add(resolve_artifact(options.student_model))
     activations = (
         registry.activate(UNIVERSE, "student", sound_id, detail="the sound student"),
         registry.activate(

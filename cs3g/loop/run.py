@@ -57,7 +57,8 @@ def run_loop(options: LoopOptions) -> None:
             result, records = asyncio.run(_session(plan, sources, relations, processes, view, roles))
         except SessionStopped as stopped:
             raise KeyboardInterrupt from stopped
-    _finish(console, options, plan, result, records)
+        # Before anything is stopped: what was reached is written, however the workers end.
+        _finish(console, options, plan, result, records)
 
 
 async def _session(
