@@ -6,16 +6,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeVar, cast, overload
 
 import numba
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def kernel(function: Function) -> Function:
+@overload
+def kernel(function: Function) -> Function: ...
+@overload
+def kernel(*, inline: bool) -> Callable[[Function], Function]: ...
+
+
+def kernel(
+    function: Function | None = None, *, inline: bool = False
+) -> Function | Callable[[Function], Function]:
     """Compile a function with numba, lazily and cached on disk; its Python signature stays for type checkers.
 
     Division by zero follows IEEE 754 (no exception), so kernels guard their own denominators.
+
+    Parameters
+    ----------
+    function
+        The function.
+    inline
+        Whether callers must contain its code, as they must where `lanes` are passed; such a function is not
+        called from Python.
     """
-    return cast(Function, numba.njit(cache=True, fastmath=False, error_model="numpy")(function))
+    if function is None:
+        return lambda f: _compiled(f, inline=inline)
+    return _compiled(function, inline=inline)
+
+
+def _compiled(function: Function, *, inline: bool) -> Function:
+    if inline:
+        # Without a cache of its own: its code is in the cache of each caller.
+        options: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return cast(Function, numba.njit(fastmath=False, error_model="numpy", **options)(function))
+    dispatcher: Any = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
+    _watch_helpers(dispatcher)
+    return cast(Function, dispatcher)
+
+
+def _watch_helpers(dispatcher: Any) -> None:
+    """Make the cache stale when a file of a function that this one calls changes, not its own file alone.
+
+    Helpers are compiled into their caller, but numba compares only the caller's file with the cache.
+    """
+    cache: Any = getattr(dispatcher, "_cache", None)
+    if not isinstance(cache, FunctionCache):
+        return
+    files = sorted(_files_of(dispatcher.py_func, set()))
+    stats = [file.stat() for file in files if file.is_file()]
+    index: Any = cache._cache_file
+    index._source_stamp = (index._source_stamp, tuple((s.st_mtime, s.st_size) for s in stats))
+
+
+def _package(function: FunctionType) -> str:
+    return function.__module__.partition(".")[0] + "."
+
+
+def _files_of(function: FunctionType, seen: set[CodeType]) -> set[Path]:
+    """Files of the compiled functions that a function calls, and of those that these call."""
+    files = {Path(function.__code__.co_filename)}
+    if function.__code__ in seen:
+        return files
+    seen.add(function.__code__)
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        inner = getattr(value, "py_func", getattr(value, "_defn", None))  # of a dispatcher, of an intrinsic
+        if isinstance(inner, FunctionType):
+            files |= _files_of(inner, seen)
+        elif isinstance(value, ModuleType) and value.__name__.startswith(_package(function)):
+            files.add(Path(str(value.__file__)))  # whose constants are read
+    return files

@@ -61,6 +61,9 @@ def check_snapshots(snapshots: Snapshots, n_features: int) -> tuple[int, int]:
     ShapeError
         If a shape or dtype is wrong.
     """
+    if _fits(snapshots, n_features):
+        T, N, _ = snapshots.features.shape
+        return T, N
     check_shape("features", snapshots.features.shape, (None, None, n_features))
     T, N = snapshots.features.shape[:2]
     check_shape("mask", snapshots.mask.shape, (T, N))
@@ -84,3 +87,23 @@ def check_snapshots(snapshots: Snapshots, n_features: int) -> tuple[int, int]:
         if actual != dtype:
             raise ShapeError(f"`{name}` must have dtype {np.dtype(dtype)}, was {actual}")
     return T, N
+
+
+def _fits(s: Snapshots, n_features: int) -> bool:
+    # The same rules in one expression: a step of microseconds has no time to name what is right.
+    shape, K = s.neighbors.shape, 0
+    for _, width in s.relations:
+        K += width
+    return (
+        len(shape) == 3
+        and shape[2] == K
+        and s.neighbor_weights.shape == shape
+        and s.features.shape == (*shape[:2], n_features)
+        and s.mask.shape == shape[:2]
+        and s.sector.shape == shape[1:2]
+        and s.features.dtype == np.float32
+        and s.mask.dtype == np.bool_
+        and s.sector.dtype == np.int16
+        and s.neighbors.dtype == np.int32
+        and s.neighbor_weights.dtype == np.float32
+    )

@@ -8,16 +8,18 @@ from numpy.typing import NDArray
 from cs3g_model.config import StudentConfig, edge_relations
 from cs3g_model.constants import RELATION_SCALE, SECTOR
 from cs3g_model.errors import ArtifactFormatError, ShapeError
-from cs3g_model.kernel import LANES, Inputs, Scales, StudentWeights, Workspace, allocate, run_student
+from cs3g_model.kernel import largest, run_student
 from cs3g_model.linear_kernel import unrounded
 from cs3g_model.protocol import Role
 from cs3g_model.shapes import check_shape, check_snapshots
 from cs3g_model.snapshots import Snapshots, slots_of
 from cs3g_model.state import HiddenState
+from cs3g_model.student_plan import Inputs, Scales, StudentWeights, Workspace, allocate, make_plan
 
 __all__ = ["StudentRuntime", "pack_weights"]
 
 Arrays = dict[str, NDArray[np.float32]]
+Slots = tuple[tuple[str, int], ...]
 
 
 def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
@@ -94,7 +96,6 @@ def pack_weights(config: StudentConfig, tensors: Arrays) -> StudentWeights:
         hidden_bias=take("hidden.bias", D),
         outward=take("outward.weight", 1, D),
         outward_bias=take("outward.bias", 1),
-        no_bias=np.zeros(max(S, R), np.float32),
         scales=Scales(*(np.ones(rows, np.float32) for rows in (D, D, S, S, R, R, D, 1))),
         inputs=Inputs(*(unrounded() for _ in Inputs._fields)),
     )
@@ -132,9 +133,11 @@ class StudentRuntime:
         self.config = config
         self.model_id = model_id
         self.warmup = config.warmup
-        self._weights = pack_weights(config, tensors) if weights is None else weights
+        self._plan = make_plan(pack_weights(config, tensors) if weights is None else weights)
         self._edges = edge_relations(config.relations)
         self._workspace: Workspace | None = None
+        self._needs = (0, 0, 0)
+        self._known_slots: tuple[Slots | None, NDArray[np.int64]] = None, np.zeros((0, 2), np.int64)
 
     def initial_state(self, n: int) -> HiddenState:
         """State of `n` instruments that were never seen."""
@@ -166,33 +169,44 @@ class StudentRuntime:
         """
         T, N = check_snapshots(snapshots, self.config.n_features)
         state.require(self.model_id, N)
-        # The kernel does not check bounds.
-        if snapshots.neighbors.size and snapshots.neighbors.max() >= N:
-            raise ShapeError(f"`neighbors` must be < N (={N}), was {snapshots.neighbors.max()}")
-        n_sectors = max(int(snapshots.sector.max(initial=-1)) + 1, 1)
-        w = self._scratch(N, n_sectors)
-        w.live[N:] = 0.0  # an earlier run of more instruments may have left some here
-        w.haar[..., :N] = state.arrays["haar"]
-        w.h[..., :N] = state.arrays["ssm"]
-        slots = [slots_of(snapshots.relations, name) for name in self._edges]
+        neighbor, sector = largest(snapshots.neighbors, snapshots.sector)
+        if neighbor >= N:  # the kernel does not check bounds
+            raise ShapeError(f"`neighbors` must be < N (={N}), was {neighbor}")
+        w = self._scratch(N, max(sector + 1, 1), snapshots.neighbors.shape[2])
         scores = np.empty((T, N), np.float32)
+        if not T:
+            return scores, state
+        before = state.arrays["haar"], state.arrays["ssm"]
+        after = np.empty(before[0].shape, np.float32), np.empty(before[1].shape, np.float32)
         run_student(
-            self._weights,
-            w,
+            self._plan.values,
+            w.values,
+            w.at,
+            (w.haar, w.h),
             np.ascontiguousarray(snapshots.features),
             np.ascontiguousarray(snapshots.mask),
             np.ascontiguousarray(snapshots.sector),
             np.ascontiguousarray(snapshots.neighbors),
             np.ascontiguousarray(snapshots.neighbor_weights),
-            np.array([(s.start, s.stop) for s in slots], np.int64).reshape(-1, 2),
+            self._slots(snapshots.relations),
+            (np.ascontiguousarray(before[0]), np.ascontiguousarray(before[1])),
+            after,
             scores,
         )
-        arrays = {"haar": w.haar[..., :N].copy(), "ssm": w.h[..., :N].copy()}
-        return scores, HiddenState(arrays, self.model_id)
+        return scores, HiddenState({"haar": after[0], "ssm": after[1]}, self.model_id)
 
-    def _scratch(self, n_instruments: int, n_sectors: int) -> Workspace:
-        w = self._workspace
-        padded = -(-n_instruments // LANES) * LANES
-        if w is None or w.live.shape[0] != padded or w.sector_count.shape[0] < n_sectors:
-            w = self._workspace = allocate(self._weights, n_instruments, n_sectors)
+    def _slots(self, relations: Slots) -> NDArray[np.int64]:
+        # (E, 2), the first and the end of each edge relation's slots.
+        known, slots = self._known_slots
+        if known != relations:
+            ends = [slots_of(relations, name) for name in self._edges]
+            slots = np.array([(s.start, s.stop) for s in ends], np.int64).reshape(-1, 2)
+            self._known_slots = relations, slots
+        return slots
+
+    def _scratch(self, n_instruments: int, n_sectors: int, n_slots: int) -> Workspace:
+        w, needs = self._workspace, (n_instruments, n_sectors, n_slots)
+        if w is None or self._needs != needs:
+            w = self._workspace = allocate(self._plan, *needs)
+            self._needs = needs
         return w

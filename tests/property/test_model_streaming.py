@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cs3g_model.config import StudentConfig
+from cs3g_model.jit import kernel
+from cs3g_model.lanes import LANES, load, store
 from cs3g_model.metrics import rank_ic
 from cs3g_model.state import HiddenState
 from cs3g_model.student_runtime import StudentRuntime
@@ -19,6 +22,8 @@ from tests.unit.cs3g_model.factories import (
     student_module,
     tensors_of,
 )
+
+Array = NDArray[np.float32]
 
 floats = st.floats(-80, 80, width=32)
 
@@ -87,15 +92,38 @@ def test_reindexing_back_restores_the_state(N: int, index: list[int], seed: int)
     assert HiddenState.from_bytes(moved.to_bytes(), "id").to_bytes() == moved.to_bytes()
 
 
-@given(floats)
+@kernel
+def apply_to_lanes(x: Array, out: Array) -> None:
+    for n in range(0, len(x), LANES):
+        store(out[0], n, exponential(load(x, n)))
+        store(out[1], n, exponential_minus_1(load(x, n)))
+        store(out[2], n, softplus(load(x, n)))
+        store(out[3], n, silu(load(x, n)))
+
+
+@kernel
+def apply_to_scalars(x: Array, out: Array) -> None:
+    for n in range(len(x)):
+        out[0, n] = exponential(x[n])
+        out[1, n] = exponential_minus_1(x[n])
+        out[2, n] = softplus(x[n])
+        out[3, n] = silu(x[n])
+
+
+@given(st.lists(floats, min_size=1, max_size=50))
 @settings(max_examples=300, deadline=None)
-def test_vector_math_is_accurate(x: float) -> None:
-    x32 = np.float32(x)
-    wide = np.float64(x32)
-    np.testing.assert_allclose(exponential(x32), np.exp(wide), rtol=3e-7)
-    np.testing.assert_allclose(exponential_minus_1(x32), np.expm1(wide), rtol=5e-7)
-    np.testing.assert_allclose(softplus(x32), np.logaddexp(0, wide), rtol=5e-7, atol=2e-35)
-    np.testing.assert_allclose(silu(x32), wide / (1 + np.exp(-wide)), rtol=6e-7, atol=1e-30)
+def test_vector_math_is_accurate_and_the_same_in_lanes(values: list[float]) -> None:
+    x = np.zeros(-(-len(values) // LANES) * LANES, np.float32)
+    x[: len(values)] = values
+    wide = x.astype(np.float64)
+    out, single = np.empty((4, len(x)), np.float32), np.empty((4, len(x)), np.float32)
+    apply_to_lanes(x, out)
+    apply_to_scalars(x, single)
+    np.testing.assert_array_equal(out.view(np.int32), single.view(np.int32))
+    np.testing.assert_allclose(out[0], np.exp(wide), rtol=3e-7)
+    np.testing.assert_allclose(out[1], np.expm1(wide), rtol=5e-7)
+    np.testing.assert_allclose(out[2], np.logaddexp(0, wide), rtol=5e-7, atol=2e-35)
+    np.testing.assert_allclose(out[3], wide / (1 + np.exp(-wide)), rtol=6e-7, atol=1e-30)
 
 
 @given(st.integers(0, 999))
