@@ -6,7 +6,7 @@ How it cuts changes no record: `seq` numbers the records of a partition, so a re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +28,27 @@ class TickBatch:
     ----------
     seq
         Records of this partition before these.
+    made
+        Its message, where that was encoded beforehand.
     """
 
     run: TickRun
     partition: int
     seq: int
     run_id: str
+    made: Message | None = None
 
     def message(self) -> Message:
         """Return it encoded."""
+        if self.made is not None:
+            return self.made
         return tick_message(
             self.run, run_id=self.run_id, mode="replay", seq=self.seq, partition=self.partition
         )
+
+    def encoded(self) -> TickBatch:
+        """Return the batch with its message made."""
+        return replace(self, made=self.message())
 
 
 @dataclass(frozen=True, slots=True)

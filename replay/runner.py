@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from replay.instruments import InstrumentTable, instrument_table
 from replay.opaque import take
 from replay.pacing import Clock, LagRecorder, Schedule, SystemClock
 from replay.pieces import Piece, Stream
+from replay.prefetch import prefetched
 from replay.report import Progress, ReplayReport
 from replay.sinks import Sink
 from replay.sources.base import Source
@@ -142,13 +144,21 @@ class _Run:
             await self._sink.start(instruments.announcements(self._config.universe), run_id)
         )
         self._started_ns = self._clock.now_ns()
-        async for _ in self._emitted():
-            self._ended_ns = self._clock.now_ns()
-            self._tell(self._progress())
-            if self._stop.is_set():
-                await self._hand_over(self._batcher.flush())
-                await self._sink.flush()
-                return False
+        is_timed = self._gate is not None or bool(self._config.speed)
+        async with aclosing(self._timed() if is_timed else self._unpaced()) as emitted:
+            async for _ in emitted:
+                self._ended_ns = self._clock.now_ns()
+                self._tell(self._progress())
+                # Without a pace the next piece is counted already: it is sent, and the generator ends.
+                if is_timed and self._stop.is_set():
+                    break
+        if not self._stop.is_set():
+            return await self._finish()
+        await self._hand_over(self._batcher.flush())
+        await self._sink.flush()
+        return False
+
+    async def _finish(self) -> bool:
         if not self._account.ticks:
             raise self._stream.empty()
         self._batcher.require_resumed()
@@ -158,7 +168,7 @@ class _Run:
             if self._stop.is_set():
                 await self._sink.flush()
                 return False
-        await self._sink.finish(self._account.ends(), run_id)
+        await self._sink.finish(self._account.ends(), self._config.run_id)
         self._ended_ns = self._clock.now_ns()
         return True
 
@@ -171,7 +181,27 @@ class _Run:
             sent=sent,
         )
 
-    async def _emitted(self) -> AsyncIterator[None]:
+    async def _unpaced(self) -> AsyncGenerator[None]:
+        pieces = self._stream.pieces()
+        publishes = self._sink.publishes
+
+        def prepare() -> list[TickBatch] | None:
+            """Read, count, cut and encode: everything that needs no event loop."""
+            piece = None if self._stop.is_set() else next(pieces, None)
+            if piece is None:
+                return None
+            self._account.add(piece.ticks, piece.tick_targets, piece.schema)
+            batches = self._batcher.add(piece.records, piece.targets, piece.schema)
+            return [batch.encoded() for batch in batches] if publishes else batches
+
+        async with aclosing(prefetched(prepare)) as prepared:
+            async for batches in prepared:
+                await self._hand_over(batches)
+                # Lets the producer's own tasks run, and a stop be noticed.
+                await self._clock.sleep(0)
+                yield
+
+    async def _timed(self) -> AsyncGenerator[None]:
         schedule: Schedule | None = None
         for piece in self._stream.pieces():
             if self._gate is not None:
@@ -179,13 +209,6 @@ class _Run:
                     await self._emit_slice(piece, start, end)
                     await self._hand_over(self._batcher.flush())
                     yield
-                continue
-            if not self._config.speed:
-                self._account.add(piece.ticks, piece.tick_targets, piece.schema)
-                await self._hand_over(self._batcher.add(piece.records, piece.targets, piece.schema))
-                # Lets the producer's own tasks run, and a stop be noticed.
-                await self._clock.sleep(0)
-                yield
                 continue
             first = await self._catch_up(piece)
             clock = piece.records[self._config.clock][first:]

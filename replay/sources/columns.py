@@ -111,7 +111,7 @@ class Columns:
         """Return whole numbers in 0..limit as (n,) uint64; null is 0 where `optional`, else refused."""
         column = self.batch.column(name)
         if pa.types.is_integer(column.type) and not column.null_count and len(column):
-            whole = column.to_numpy()
+            whole: NDArray[np.integer[Any]] = column.to_numpy()
             if whole.min() >= 0 and whole.max() <= limit:
                 return whole.astype(np.uint64)
         values = self.numbers(name)
