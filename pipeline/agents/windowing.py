@@ -153,7 +153,8 @@ class WindowsStage(Stage):
     async def close_idle(self, now_ns: int) -> None:
         """Advance partitions that were silent for the idle time-out (live feeds only)."""
         idle_ns = self._config.idle_after_ns
-        if not idle_ns:
+        # A worker that is slow to start hears nothing from its feed yet, and has no producer to say so with.
+        if not idle_ns or not self.app.producer.started:
             return
         async with self._turn:
             envelope = Envelope("", 0, "application/json", mode="live", run_id=self._config.run_id)
