@@ -32,6 +32,7 @@ class Filled:
     instruments: list[Instrument]
     messages: dict[int, list[Message]]
     n_ticks: int
+    ts_first: int
     ts_last: int
     what: str
 
@@ -46,7 +47,9 @@ def catch_up_ticks(data: Path | None, run_id: str, *, batch_ticks: int, limit: i
     sink = MemorySink()
     config = ReplayConfig(run_id=run_id, universe="bench", partitions=4, batch_ticks=batch_ticks, limit=limit)
     report = asyncio.run(run_replay(config, sources, sink))
-    return Filled(sink.instruments, dict(sink.messages), report.ticks, report.ts_last or 0, what)
+    return Filled(
+        sink.instruments, dict(sink.messages), report.ticks, report.ts_first or 0, report.ts_last or 0, what
+    )
 
 
 def instruments_of(count: int) -> list[Instrument]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -18,14 +17,15 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from cs3g.session import worker_environment
 from pipeline.config import PipelineConfig, load_config
-from pipeline.names import consumer_group
 from topics.admin import create_topics
-from topics.connection import admin_client, reader_client
+from topics.connection import reader_client
 from topics.control import Instrument
 from topics.embedded import EmbeddedBroker
-from topics.envelope import Message
-from topics.messages import control_message
+from topics.envelope import Envelope, Message
+from topics.messages import control_message, tick_message
 from topics.specs import MAX_REQUEST_BYTES, replay_prefix
+from topics.ticks import heartbeat
+from topics.windows_codec import decode_windows
 
 UNIVERSE = "bench"
 
@@ -143,22 +143,36 @@ async def producer_for(
         await producer.stop()
 
 
-async def joined(config: PipelineConfig, workers: Workers, timeout_s: float = 90.0) -> float:
-    """Wait until the workers' group holds all its partitions; return the seconds that it took."""
+async def ready(config: PipelineConfig, workers: Workers, ts_ns: int, timeout_s: float = 120.0) -> float:
+    """Wait until the workers consume every tick partition; return the seconds that it took.
+
+    A heartbeat at ts_ns, before the first tick, goes to each partition: what follows it on the windows topic says
+    that the group is formed and the checkpoints are recovered, which no state of the group tells.
+    """
     started = time.perf_counter()
-    group = consumer_group(config, "student")
-    wanted = len(workers.processes)
-    async with admin_client(config.bootstrap_servers) as admin:
-        while time.perf_counter() - started < timeout_s:
+    left = set(range(config.tick_partitions))
+    async with (
+        reading(config.bootstrap_servers, config.topics.windows) as consumer,
+        producer_for(config.bootstrap_servers) as producer,
+    ):
+        for partition in sorted(left):
+            message = tick_message(
+                heartbeat("trades", ts_ns), run_id=config.run_id, mode=config.mode, seq=0, partition=partition
+            )
+            await send(producer, config.topics.ticks, message)
+        await producer.flush()
+        while left:
             workers.check()
-            (response,) = await admin.describe_consumer_groups([group])
-            _, _, state, _, _, members, *_ = response.groups[0]
-            if state == "Stable" and len(members) >= wanted:
-                return time.perf_counter() - started
-            await asyncio.sleep(0.05)
-    raise TimeoutError(
-        f"the workers did not join {group} in {timeout_s:g} s: {workers.log.read_text()[-1000:]}"
-    )
+            if time.perf_counter() - started > timeout_s:
+                raise TimeoutError(
+                    f"nothing consumes partitions {sorted(left)} after {timeout_s:g} s:"
+                    f" {workers.log.read_text()[-1000:]}"
+                )
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                for record in records:
+                    run = decode_windows(record.value, Envelope.from_headers(record.headers))
+                    left.discard(run.partition)
+    return time.perf_counter() - started
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from benchmarks.stream.catch_up import COMPRESSION
 from benchmarks.ticks import TickCycle, instruments_of
-from benchmarks.worker_run import Workers, announce, cpu_s, joined, producer_for, reading, send, topics_for
+from benchmarks.worker_run import Workers, announce, cpu_s, producer_for, reading, ready, send, topics_for
 from topics.embedded import EmbeddedBroker
 from topics.messages import tick_message
 from topics.runs import TickRun
@@ -84,7 +84,7 @@ async def _stream(
         try:
             for number in range(1, n_workers + 1):
                 workers.start(number)
-            await joined(config, workers)
+            await ready(config, workers, cycle.first_close_ns - 2 * size_ns)
             async with (
                 reading(broker.bootstrap, config.topics.predictions) as consumer,
                 producer_for(broker.bootstrap, compression=COMPRESSION) as producer,

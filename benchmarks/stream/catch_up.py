@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.ticks import Filled
-from benchmarks.worker_run import Workers, announce, cpu_s, joined, producer_for, reading, send, topics_for
+from benchmarks.worker_run import Workers, announce, cpu_s, producer_for, reading, ready, send, topics_for
 from topics.digest import PredictionDigest
 from topics.embedded import EmbeddedBroker
 from topics.envelope import Envelope
@@ -60,7 +60,7 @@ async def _catch_up(
         try:
             for number in range(1, n_workers + 1):
                 workers.start(number)
-            await joined(config, workers)
+            await ready(config, workers, filled.ts_first - 2 * config.window_size_ns)
             async with reading(broker.bootstrap, config.topics.predictions) as consumer:
                 workers.signal(signal.SIGSTOP)
                 async with producer_for(broker.bootstrap, compression=COMPRESSION) as producer:
