@@ -55,7 +55,7 @@ def run_remotely(data: bytes) -> Iterator[bytes]:
         ) as process:
             assert process.stdout is not None  # noqa: S101  # it is a pipe
             try:
-                for line in process.stdout:  # not `yield from`: Ray drives a generator with `send`
+                for line in process.stdout:  # noqa: UP028  # Ray drives a generator with `send`
                     yield line
             finally:
                 if process.poll() is None and sys.exc_info()[0] is not None:
