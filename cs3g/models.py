@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact, runtime_of
 from cs3g_model.config import StudentConfig, TeacherConfig
-from cs3g_model.errors import ArtifactError
+from cs3g_model.errors import ArtifactError, ArtifactNotFoundError
 from cs3g_model.protocol import StreamingModel
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
+from pipeline.registry import Registry, RegistryError, RegistryTamperedError
 from pipeline.roles import as_role
 from topics.types import Role
 
@@ -46,16 +47,30 @@ def model_path(config: PipelineConfig, role: Role, model_id: str | None = None) 
     Parameters
     ----------
     model_id
-        An id or a path; None for the configured one, else the one that is shipped.
+        An id, in `config.models_dir`, shipped or in the registry, or a path; None for the configured one, else
+        the one that is shipped.
 
     Raises
     ------
     ArtifactNotFoundError
         There is no such artifact.
+    RegistryError
+        The registry's copy is not what its hashes say.
     """
     configured = config.student_model_id if role == "student" else config.teacher_model_id
     folders = [config.models_dir] if config.models_dir is not None else []
-    return resolve_artifact(model_id or configured or role, *folders)
+    name = model_id or configured or role
+    try:
+        return resolve_artifact(name, *folders)
+    except ArtifactNotFoundError:
+        registry = Registry(config.registry_url)
+        try:
+            return registry.get(registry.resolve(name))
+        except RegistryTamperedError:
+            raise
+        except RegistryError:
+            pass  # the first error says what to do
+        raise
 
 
 def load_role_artifact(config: PipelineConfig, role: Role, model_id: str | None = None) -> Artifact:
