@@ -18,6 +18,9 @@ from topics.types import NANOS_PER_SECOND, Int64Array
 
 AS_FAST_AS_POSSIBLE: Final = 0.0
 
+_COARSE_S: Final = 0.002
+"""From here on the event loop's own timer is fine enough for all but the end."""
+
 
 class Clock(Protocol):
     """The wall clock, as something that a test can hold."""
@@ -37,8 +40,14 @@ class SystemClock:
         return time.monotonic_ns()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; 0 lets others run."""
-        await asyncio.sleep(seconds)
+        """Wait, to some 0.1 ms; 0 lets others run."""
+        # The event loop wakes at whole milliseconds: a thread sleeps the rest.
+        end_ns = self.now_ns() + round(seconds * NANOS_PER_SECOND)
+        if seconds <= 0 or seconds >= _COARSE_S:
+            await asyncio.sleep(max(seconds - _COARSE_S, 0.0))
+        rest_s = (end_ns - self.now_ns()) / NANOS_PER_SECOND
+        if rest_s > 0:
+            await asyncio.get_running_loop().run_in_executor(None, time.sleep, rest_s)
 
 
 class Schedule:

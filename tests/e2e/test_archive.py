@@ -13,12 +13,29 @@ from cs3g.processes import WorkerProcesses
 from cs3g.session import run_session, worker_environment
 from cs3g.session_plan import SessionPlan
 from pipeline.graph_archive import graph_run_digest, read_graph_archive
+from pipeline.graph_config import InstrumentDirectory
 from replay.archive.record import record_topics
 from replay.config import ReplayConfig
+from replay.kafka_sink import KafkaSink
+from replay.runner import run_replay
+from replay.sinks import MemorySink
 from replay.sources.base import Selection
 from replay.sources.open import open_sources
-from tests.e2e.sessions import N_TICKS, PARTITIONS, UNIVERSE, config_for, run_offline, run_online
+from tests.e2e.sessions import (
+    N_TICKS,
+    PARTITIONS,
+    ROLES,
+    UNIVERSE,
+    config_for,
+    fold_offline,
+    market,
+    replay_config,
+    run_offline,
+    run_online,
+)
+from topics.envelope import Envelope
 from topics.specs import replay_prefix
+from topics.ticks import decode_ticks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
 
@@ -48,6 +65,31 @@ async def test_a_replayed_archive_gives_the_same_predictions(
     assert first.collected.refused["late"] > 20
     assert second.report.ticks == first.report.ticks == N_TICKS
     assert second.report.heartbeats == first.report.heartbeats
-
     offline = await run_offline()
     assert graph_run_digest(read_graph_archive(archive)) == graph_run_digest(offline.graphs)
+
+
+async def test_an_archive_folded_without_kafka_gives_the_same_predictions(
+    bootstrap_servers: str, run_id: str, tmp_path: Path
+) -> None:
+    sink = KafkaSink(
+        bootstrap_servers, prefix=replay_prefix(run_id), partitions=PARTITIONS, create_missing=True
+    )
+    async with sink:
+        await run_replay(replay_config(run_id, batch_ticks=40), [market()], sink)
+    archive = tmp_path / "archive"
+    await record_topics(bootstrap_servers, archive, prefix=replay_prefix(run_id))
+
+    found = MemorySink()
+    again = ReplayConfig(run_id="again", universe=UNIVERSE, partitions=PARTITIONS, batch_ticks=77)
+    await run_replay(again, open_sources([archive], Selection()), found)
+    ticks = [
+        (partition, decode_ticks(message.value, Envelope.from_headers(message.headers)))
+        for partition, messages in found.messages.items()
+        for message in messages[:-1]  # the last one is the end of the replay
+    ]
+    offline = await run_offline()
+    folded = fold_offline(ticks, InstrumentDirectory.from_instruments(found.instruments, UNIVERSE))
+    assert folded.digest(*ROLES) == offline.digest(*ROLES)
+    assert folded.refused == offline.refused
+    assert folded.counts.n_late > 20
