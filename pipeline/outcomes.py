@@ -12,7 +12,7 @@ from cs3g_model.features import RETURN_LIMIT
 from cs3g_model.metrics import agreement, ic, rank_ic
 from pipeline.drift import DriftState, encode_values, observe
 from pipeline.outcomes_config import OutcomesConfig
-from pipeline.outcomes_join import Mature, Scored
+from pipeline.outcomes_pieces import Mature, Scored
 from pipeline.outcomes_state import OutcomesState, RoleState
 from topics.control import Outcome
 from topics.types import BoolArray, Float64Array, Role

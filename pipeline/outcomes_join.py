@@ -9,104 +9,20 @@ what one that was there all the time has said. What comes again is dropped: the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.drift import ABSENT, Codes, encode_values
+from pipeline.drift import ABSENT, encode_values
 from pipeline.errors import GraphRunError
 from pipeline.outcomes_config import OutcomesConfig
+from pipeline.outcomes_pieces import HeldScores, HeldSnapshots, Mature, scored_on, split_after, spread
 from pipeline.outcomes_state import OutcomesState
 from topics.runs import GraphRun, PredictionRun
-from topics.types import (
-    UNDEF_PRICE,
-    BoolArray,
-    Float32Array,
-    Float64Array,
-    Int64Array,
-    Mode,
-    Role,
-    UInt32Array,
-)
+from topics.types import UNDEF_PRICE, Int64Array, Mode, Role
 
 MAX_WINDOWS_AT_ONCE: Final = 512
 """Windows that are settled in one go: bounds the arrays and what is published behind one checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One role's predictions of mature windows, on the same axes as their closes.
-
-    Attributes
-    ----------
-    model_ids
-        T of them, "" where the role made no prediction.
-    scores
-        (T, N) NaN where there is none.
-    warmup
-        (T,) the model had seen too few windows.
-    """
-
-    model_ids: tuple[str, ...]
-    scores: Float64Array
-    warmup: BoolArray
-
-
-@dataclass(frozen=True, slots=True)
-class Mature:
-    """Consecutive windows whose labels are known.
-
-    Attributes
-    ----------
-    ts_close, matured_ns
-        (T,) ends of the windows, and of the snapshots whose closes decided their labels.
-    close, close_after
-        (T, N) last price of the window and of the snapshot `horizon_windows` later, NaN where absent.
-    codes
-        (T, N, F) of the features, `pipeline.drift.encode_values`.
-    """
-
-    ts_close: Int64Array
-    matured_ns: Int64Array
-    close: Float64Array
-    close_after: Float64Array
-    codes: Codes
-    scored: dict[Role, Scored]
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshots:
-    """Consecutive snapshots, closes (T, N) and codes of features (T, N, F)."""
-
-    ts_close: Int64Array
-    instrument_ids: UInt32Array
-    close: Float64Array
-    codes: Codes
-
-    def cut(self, start: int, stop: int) -> _Snapshots:
-        rows = slice(start, stop)
-        return replace(self, ts_close=self.ts_close[rows], close=self.close[rows], codes=self.codes[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """Consecutive predictions of one model, NaN where absent."""
-
-    ts_close: Int64Array
-    instrument_ids: UInt32Array
-    model_id: str
-    scores: Float32Array
-    warmup: BoolArray
-
-    def cut(self, start: int, stop: int) -> _Scores:
-        rows = slice(start, stop)
-        return replace(self, ts_close=self.ts_close[rows], scores=self.scores[rows], warmup=self.warmup[rows])
-
-
-Piece = TypeVar("Piece", _Snapshots, _Scores)
 
 
 class OutcomeJoin:
@@ -127,9 +43,9 @@ class OutcomeJoin:
         self._patience = config.patience(mode)
         self._universe = universe
         self._size_ns = size_ns
-        self._snapshots: list[_Snapshots] = []
+        self._snapshots: list[HeldSnapshots] = []
         self._last_snapshot_ns = state.ts_close
-        self._scores: dict[Role, list[_Scores]] = {role: [] for role in config.roles}
+        self._scores: dict[Role, list[HeldScores]] = {role: [] for role in config.roles}
         self._last_score_ns: dict[Role, int] = dict.fromkeys(config.roles, state.ts_close)
         # Windows that end before it are not waited for.
         self._given_up_ns: dict[Role, int] = dict.fromkeys(config.roles, state.ts_close)
@@ -166,7 +82,9 @@ class OutcomeJoin:
         mask = run.mask[rows]
         close = np.where(mask & (run.close[rows] != UNDEF_PRICE), run.close[rows] * 1e-9, np.nan)
         self._snapshots.append(
-            _Snapshots(run.ts_close[rows], run.instrument_ids, close, encode_values(run.features[rows], mask))
+            HeldSnapshots(
+                run.ts_close[rows], run.instrument_ids, close, encode_values(run.features[rows], mask)
+            )
         )
         self._last_snapshot_ns = int(run.ts_close[-1])
         return self._last_snapshot_ns
@@ -193,7 +111,7 @@ class OutcomeJoin:
         rows = slice(start, None)
         scores = np.where(run.mask[rows], run.scores[rows], np.float32(np.nan))
         self._scores[run.role].append(
-            _Scores(run.ts_close[rows], run.instrument_ids, run.model_id, scores, run.warmup[rows])
+            HeldScores(run.ts_close[rows], run.instrument_ids, run.model_id, scores, run.warmup[rows])
         )
         self._last_score_ns[run.role] = int(run.ts_close[-1])
         self._give_up_behind(run.role)
@@ -208,20 +126,20 @@ class OutcomeJoin:
         if n_mature <= 0:
             return None
         horizon = self._config.horizon_windows
-        held, _ = _split_after(self._snapshots, int(ts_close[n_mature + horizon - 1]))
+        held, _ = split_after(self._snapshots, int(ts_close[n_mature + horizon - 1]))
         wanted = ts_close[:n_mature]
-        taken: dict[Role, list[_Scores]] = {}
+        taken: dict[Role, list[HeldScores]] = {}
         for role, pieces in self._scores.items():
-            taken[role], self._scores[role] = _split_after(pieces, int(wanted[-1]))
+            taken[role], self._scores[role] = split_after(pieces, int(wanted[-1]))
         instrument_ids = np.unique(
             np.concatenate(
                 [piece.instrument_ids for piece in held]
                 + [piece.instrument_ids for pieces in taken.values() for piece in pieces]
             )
         )
-        close = _spread(held, instrument_ids, lambda piece: piece.close, np.nan, np.float64)
-        codes = _spread(held, instrument_ids, lambda piece: piece.codes, ABSENT, np.uint8)
-        self._snapshots = _split_after(self._snapshots, int(wanted[-1]))[1]
+        close = spread(held, instrument_ids, lambda piece: piece.close, np.nan, np.float64)
+        codes = spread(held, instrument_ids, lambda piece: piece.codes, ABSENT, np.uint8)
+        self._snapshots = split_after(self._snapshots, int(wanted[-1]))[1]
         for role, last_ns in self._last_score_ns.items():
             self._last_score_ns[role] = max(last_ns, int(wanted[-1]))
         return Mature(
@@ -230,7 +148,7 @@ class OutcomeJoin:
             close=close[:n_mature],
             close_after=close[horizon:],
             codes=codes[:n_mature],
-            scored={role: _scored(pieces, wanted, instrument_ids) for role, pieces in taken.items()},
+            scored={role: scored_on(pieces, wanted, instrument_ids) for role, pieces in taken.items()},
         )
 
     def _check_size(self, size_ns: int, what: str) -> None:
@@ -257,49 +175,3 @@ class OutcomeJoin:
             n_given_up = np.searchsorted(ts_close, self._given_up_ns[role], side="left")
             ready = min(ready, max(int(n_seen), int(n_given_up)))
         return ready
-
-
-def _split_after(pieces: Sequence[Piece], ts_close: int) -> tuple[list[Piece], list[Piece]]:
-    """Return what ends at or before a time, and what ends after it."""
-    until: list[Piece] = []
-    after: list[Piece] = []
-    for piece in pieces:
-        n = len(piece.ts_close)
-        place = int(np.searchsorted(piece.ts_close, ts_close, side="right"))
-        if place:
-            until.append(piece if place == n else piece.cut(0, place))
-        if place < n:
-            after.append(piece if not place else piece.cut(place, n))
-    return until, after
-
-
-def _spread(
-    pieces: Iterable[Piece],
-    instrument_ids: UInt32Array,
-    values_of: Callable[[Piece], NDArray[Any]],
-    empty: float,
-    dtype: type[np.generic],
-) -> NDArray[Any]:
-    """Stack pieces over a superset of their instruments."""
-    stacked = []
-    for piece in pieces:
-        values: NDArray[Any] = values_of(piece)
-        out: NDArray[Any] = np.full((len(values), len(instrument_ids), *values.shape[2:]), empty, dtype)
-        out[:, np.searchsorted(instrument_ids, piece.instrument_ids)] = values
-        stacked.append(out)
-    return np.concatenate(stacked)
-
-
-def _scored(pieces: Sequence[_Scores], wanted: Int64Array, instrument_ids: UInt32Array) -> Scored:
-    scores = np.full((len(wanted), len(instrument_ids)), np.nan)
-    warmup = np.zeros(len(wanted), np.bool_)
-    model_ids = [""] * len(wanted)
-    for piece in pieces:
-        # A prediction of a window whose snapshot retention took is of no use.
-        _, rows, places = np.intersect1d(piece.ts_close, wanted, assume_unique=True, return_indices=True)
-        columns = np.searchsorted(instrument_ids, piece.instrument_ids)
-        scores[places[:, np.newaxis], columns] = piece.scores[rows]
-        warmup[places] = piece.warmup[rows]
-        for place in places.tolist():
-            model_ids[place] = piece.model_id
-    return Scored(tuple(model_ids), scores, warmup)

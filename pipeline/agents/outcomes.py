@@ -13,12 +13,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import faust
-import msgspec
-import numpy as np
 from faust.types import EventT
 
 from pipeline.agents.checkpoints import Checkpoints
@@ -26,12 +23,12 @@ from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
-from pipeline.errors import GraphRunError, StateDecodeError
+from pipeline.errors import GraphRunError
 from pipeline.outcomes import SettledWindow, settle
+from pipeline.outcomes_checkpoint import Outbox, Settled
 from pipeline.outcomes_config import OutcomesConfig
 from pipeline.outcomes_join import OutcomeJoin
 from pipeline.outcomes_state import OutcomesState
-from pipeline.state_bytes import decode_state, encode_state
 from pipeline.trigger import decide
 from pipeline.trigger_config import TriggerPolicy
 from pipeline.trigger_state import TriggerState
@@ -43,55 +40,7 @@ from topics.predictions_codec import decode_predictions
 
 Source = Literal["graphs", "predictions"]
 
-_KIND: Final = "outcomes-stage"
-_VERSION: Final = 1
-
 logger = logging.getLogger(__name__)
-
-
-class Outbox(msgspec.Struct, frozen=True):
-    """Messages that follow from a checkpoint, by topic, in the order in which they are sent."""
-
-    jobs: tuple[Message, ...] = ()
-    decisions: tuple[Message, ...] = ()
-    outcomes: tuple[Message, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a checkpoint holds."""
-
-    outcomes: OutcomesState
-    trigger: TriggerState
-    outbox: Outbox
-
-    def to_bytes(self) -> bytes:
-        """Encode for a checkpoint."""
-        parts = {
-            "outcomes": self.outcomes.to_bytes(),
-            "trigger": self.trigger.to_bytes(),
-            "outbox": msgspec.msgpack.encode(self.outbox),
-        }
-        return encode_state(
-            _KIND, _VERSION, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()}
-        )
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Settled:
-        """Decode what `to_bytes` wrote.
-
-        Raises
-        ------
-        StateDecodeError
-            The bytes are no such checkpoint.
-        """
-        _, arrays = decode_state(data, _KIND, _VERSION)
-        try:
-            outbox = msgspec.msgpack.decode(arrays["outbox"].tobytes(), type=Outbox)
-            parts = arrays["outcomes"].tobytes(), arrays["trigger"].tobytes()
-        except (KeyError, msgspec.MsgspecError) as error:
-            raise StateDecodeError(f"a checkpoint of the outcomes stage is damaged: {error!r}") from error
-        return cls(OutcomesState.from_bytes(parts[0]), TriggerState.from_bytes(parts[1]), outbox)
 
 
 class _Universe:

@@ -104,7 +104,7 @@ async def workers(config: PipelineConfig, logs: Path) -> AsyncIterator[WorkerPro
 async def await_outcome(config: PipelineConfig, ts_close: int) -> None:
     """Return once a window's outcome, or a later one, is on the topic."""
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(120),
         follow_outcomes(
             config.bootstrap_servers,
             universe="test",

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.agents.outcomes import OutcomesHub, Settled, Source
+from pipeline.agents.outcomes import OutcomesHub, Source
 from pipeline.config import load_config
 from pipeline.errors import StateDecodeError
 from pipeline.outcomes import SettledWindow
+from pipeline.outcomes_checkpoint import Settled
 from pipeline.outcomes_config import OutcomesConfig
 from pipeline.trigger import decide
 from pipeline.trigger_config import TriggerPolicy
