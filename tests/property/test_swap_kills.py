@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents import checkpoints, models, scoring
 from pipeline.agents.checkpoints import Checkpoints
-from pipeline.config import load_config
+from pipeline.config import PipelineConfig, load_config
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
 from pipeline.scoring import ScoringState, score_run
 from pipeline.serving import ModelRefusedError
@@ -120,10 +120,10 @@ class BrokersModels(models.Models):
         return MODELS[model_id[0]]
 
 
-def agent(broker: Broker, configured: str = "a") -> scoring.ScoringStage:
+def agent(broker: Broker, configured: str = "a", settings: PipelineConfig = SETTINGS) -> scoring.ScoringStage:
     return scoring.ScoringStage(
         SimpleNamespace(),  # type: ignore[arg-type]
-        SETTINGS,
+        settings,
         SimpleNamespace(),  # type: ignore[arg-type]
         model=MODELS[configured],
         models=BrokersModels(broker),
@@ -330,3 +330,53 @@ def test_a_setting_changes_the_model_behind_what_was_published(
     asyncio.run(two_releases())
     assert rows(broker.runs()) == rows(oracle([(0, "a"), (10, "b")]))
     assert np.unique([run.model_id for run in broker.runs()]).tolist() == ["a" * 16, "b" * 16]
+
+
+def test_live_a_timer_looks_beside_the_work_and_a_batch_decides(
+    broker_for: Callable[[list[int]], Broker],
+) -> None:
+    broker = broker_for(list(range(N)))
+    live = load_config(universe="u", warm_windows=WARM, max_run_bytes=1024)
+
+    async def go_live() -> None:
+        stage = agent(broker, settings=live)
+        await stage.process(0, [event(broker, n) for n in range(10)])
+        broker.announcements.append(announcement(0, "b", 0, 1))
+        await stage.process(0, [event(broker, n) for n in range(10, 15)])  # nobody has looked
+        await stage.watch()
+        broker.announcements.append(announcement(1, "x", 0, 2))
+        await stage.watch()  # loads nothing, says nothing, and leaves it to the batch
+        await stage.process(0, [event(broker, n) for n in range(15, N)])
+
+    asyncio.run(go_live())
+    assert rows(broker.runs()) == rows(oracle([(0, "a"), (15, "b")]))
+    assert len(broker.dead) == 1
+
+
+def test_a_checkpoint_whose_announced_model_is_gone_stops_the_worker(
+    broker_for: Callable[[list[int]], Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = broker_for(list(range(N)))
+    broker.announcements.append(announcement(0, "b", ENDS[4], 1))
+    asyncio.run(agent(broker).process(0, [event(broker, n) for n in range(9)]))
+    monkeypatch.delitem(MODELS, "b")
+    published = len(broker.predictions)
+    with pytest.raises(ModelRefusedError, match="absent"):
+        asyncio.run(agent(broker).process(0, [event(broker, n) for n in range(9, N)]))
+    assert len(broker.predictions) == published
+
+
+def test_a_configured_model_that_is_gone_is_followed_by_the_one_configured_now(
+    broker_for: Callable[[list[int]], Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = broker_for(list(range(N)))
+
+    async def until_killed() -> None:
+        checkpoints.INTERVAL_S = 1e9  # the first ten windows are published, their checkpoint is not
+        await agent(broker).process(0, [event(broker, n) for n in range(10)])
+
+    asyncio.run(until_killed())
+    expected = rows(oracle([(0, "a"), (10, "b")]))
+    monkeypatch.delitem(MODELS, "a")
+    asyncio.run(agent(broker, "b").process(0, [event(broker, n) for n in range(N)]))
+    assert rows(broker.runs()) == expected
