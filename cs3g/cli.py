@@ -21,6 +21,7 @@ from cs3g.commands import (
     doctor,
     evaluate,
     generate,
+    ingest,
     jobs,
     loop,
     models,
@@ -47,6 +48,7 @@ app.command("loop")(loop.loop)
 app.command("worker")(worker.worker)
 app.command("generate")(generate.generate)
 app.command("replay")(replay.replay)
+app.command("ingest")(ingest.ingest)
 app.command("archive")(archive.archive)
 app.command("distill")(distill.distill)
 app.command("compress")(compress.compress)

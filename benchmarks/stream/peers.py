@@ -20,6 +20,9 @@ from topics.ticks import decode_ticks, is_heartbeat, join_records
 from topics.types import PRICE_SCALE
 
 TOPIC: Final = "ticks.json"
+BRIDGE: Final = "bridge"
+"""Our own entry among what `run_peers` returns."""
+
 N_MESSAGES: Final = 300_000
 PARTITIONS: Final = 4
 _HERE: Final = Path(__file__).parent
@@ -68,11 +71,16 @@ def quix(python: Path, bootstrap: str, count: int, work: Path) -> float:
     return _rate([python, _HERE / "peer_quix.py", bootstrap, TOPIC, count, work / "quix"])
 
 
-def run_peers(python: Path, ticks: list[tuple[int, int, bytes]], work: Path) -> dict[str, float]:
-    """Return each peer's ticks/s on a broker of its own."""
+def run_peers(python: Path | None, ticks: list[tuple[int, int, bytes]], work: Path) -> dict[str, float]:
+    """Return our bridge's and each peer's ticks/s on the same topic, one after the other."""
+    from benchmarks.stream.ingest import ingest  # it reads this module's topic
+
     found: dict[str, float] = {}
     with EmbeddedBroker() as broker:
         asyncio.run(fill(broker.bootstrap, ticks))
+        found[BRIDGE] = ingest(broker.bootstrap, len(ticks))
+        if python is None:
+            return found
         found["Bytewax"] = bytewax(python, broker.bootstrap, len(ticks))
         found["Quix Streams"] = quix(python, broker.bootstrap, len(ticks), work)
     return found

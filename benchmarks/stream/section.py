@@ -7,7 +7,7 @@ from typing import Final
 from benchmarks.rows import Options, Row, median, ratio
 from benchmarks.stream.bounded import stream
 from benchmarks.stream.catch_up import CatchUp, catch_up
-from benchmarks.stream.peers import json_ticks, run_peers
+from benchmarks.stream.peers import BRIDGE, json_ticks, run_peers
 from benchmarks.ticks import catch_up_ticks
 from topics.types import NANOS_PER_SECOND
 
@@ -30,9 +30,8 @@ def rows(options: Options) -> list[Row]:
         filled = catch_up_ticks(options.data, run_id, batch_ticks=1000)
         what = filled.what
         ours.append(catch_up(filled, run_id, options.work, window_size_ns=NANOS_PER_SECOND))
-        if options.peers_python is not None:
-            for name, rate in run_peers(options.peers_python, json_ticks(filled), options.work).items():
-                peers.setdefault(name, []).append(rate)
+        for name, rate in run_peers(options.peers_python, json_ticks(filled), options.work).items():
+            peers.setdefault(name, []).append(rate)
         large.append(stream(options.work, f"large{repeat}", ticks=ticks).ticks_per_s)
         small.append(stream(options.work, f"small{repeat}", ticks=few, batch_ticks=200).ticks_per_s)
         print(f"   a {ours[-1].ticks_per_s:,.0f}  b {large[-1]:,.0f}  c {small[-1]:,.0f} ticks/s", flush=True)
@@ -41,6 +40,7 @@ def rows(options: Options) -> list[Row]:
         raise RuntimeError(f"the same ticks gave other predictions: {digests}")
     rate = median([run.ticks_per_s for run in ours])
     beside = {name: median(rates) for name, rates in peers.items()}
+    bridge = beside.pop(BRIDGE)
     worker, broker = (
         median([getattr(run, name) for run in ours]) for name in ("worker_cpu_s", "broker_cpu_s")
     )
@@ -76,5 +76,16 @@ def rows(options: Options) -> list[Row]:
             target=0.5,
             command=COMMAND,
             note=f"{median(small):,.0f} ticks/s",
+        ),
+        Row(
+            "stream: one-tick JSON into runs (cs3g ingest)",
+            bridge,
+            "ticks/s",
+            "higher",
+            peers={name: beside[name] for name in beside if name == "Bytewax"},
+            ratios={name: ratio(bridge, beside[name], "higher") for name in beside if name == "Bytewax"},
+            ratio_targets={"Bytewax": 1.0} if beside else {},
+            command=COMMAND,
+            note="one process, its connections included; Bytewax makes bars of the same topic",
         ),
     ]
