@@ -79,6 +79,9 @@ class JobQueue:
             bootstrap_servers=self._bootstrap,
             group_id=self._group_id,
             client_id=self._client_id,
+            # Static: a member whose generation was refused in a rebalance takes its own place again, where the
+            # embedded broker would wait for the former self for ever.
+            group_instance_id=self._client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=_SESSION_MS,
@@ -89,7 +92,7 @@ class JobQueue:
         )
         # Without topics: a start with them waits for a group that a dead member may hold up.
         await start_client(consumer, self._bootstrap)
-        self._stack.push_async_callback(consumer.stop)
+        self._stack.push_async_callback(self._stop, consumer)
         consumer.subscribe([self._topic], listener=_Forget(self._pending))
         self._consumer = consumer
         return self
@@ -140,7 +143,7 @@ class JobQueue:
             _LOG.info("offset %d of partition %d is not committed: %r", job.offset, job.partition, error)
 
     async def evict_others(self) -> list[str]:
-        """Put all other members out of the group; those that live join again. Returns their client ids.
+        """Put all other members out of the group; those that live join again. Returns the client ids put out.
 
         Raises
         ------
@@ -152,6 +155,12 @@ class JobQueue:
         for client_id in others:
             await evict_members(self._bootstrap, self._group_id, client_id)
         return others
+
+    async def _stop(self, consumer: AIOKafkaConsumer) -> None:
+        await consumer.stop()
+        # A static member does not leave by itself: others would wait for its session to end, for ever on the
+        # embedded broker.
+        await evict_members(self._bootstrap, self._group_id, self._client_id)
 
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
