@@ -26,7 +26,7 @@ class Costs:
         For an instrument and window: snapshot on the wire, student, prediction.
     """
 
-    tick_s: float = 0.55e-6
+    tick_s: float = 1.1e-6
     row_s: float = 5.0e-6
     pair_s: float = 9.0e-9
     score_s: float = 5.0e-6
