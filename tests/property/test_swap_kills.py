@@ -190,14 +190,15 @@ async def run(
     lives: list[tuple[int, bool, int, bool]],
     announce: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Feed the topic to one agent after another; the last one lives."""
+    """Feed the topic to one agent after another, the last one lives; `announce` gets the number of batches so far."""
+    batches = itertools.count()
     for steps, is_late, batch, is_eager in [*lives, (None, False, 4, True)]:
         broker.steps_left, broker.is_late = steps, is_late
         checkpoints.INTERVAL_S = 0.0 if is_eager else 1e9
         stage, position = agent(broker), broker.committed
         try:
             while position < len(broker.graphs):
-                announce(position)
+                announce(next(batches))
                 events = [
                     event(broker, n) for n in range(position, min(position + batch, len(broker.graphs)))
                 ]
@@ -254,7 +255,7 @@ def _interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "INTERVAL_S", 0.0)
 
 
-LIVES = st.lists(st.tuples(st.integers(0, 25), st.booleans(), st.integers(1, 6), st.booleans()), max_size=6)
+LIVES = st.lists(st.tuples(st.integers(0, 40), st.booleans(), st.integers(1, 6), st.booleans()), max_size=6)
 CUTS = st.lists(st.integers(0, N - 1), max_size=15)
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -289,7 +290,7 @@ def test_what_was_announced_before_gives_the_same_bytes_whatever_is_killed_and_c
 @given(
     CUTS,
     LIVES,
-    st.lists(st.tuples(st.integers(0, N), st.sampled_from("abc"), st.integers(0, N - 1)), max_size=4),
+    st.lists(st.tuples(st.integers(0, 20), st.sampled_from("abc"), st.integers(0, N - 1)), max_size=4),
 )
 def test_announcements_at_any_moment_never_mix_models(
     broker_for: Callable[[list[int]], Broker],
@@ -300,8 +301,8 @@ def test_announcements_at_any_moment_never_mix_models(
     broker = broker_for(cuts)
     waiting = sorted(moments)
 
-    def announce(position: int) -> None:
-        while waiting and waiting[0][0] <= position:
+    def announce(batches: int) -> None:
+        while waiting and waiting[0][0] <= batches:
             _, letter, since = waiting.pop(0)
             number = len(broker.announcements)
             broker.announcements.append(announcement(number, letter, ENDS[since], number + 1))
@@ -380,3 +381,20 @@ def test_a_configured_model_that_is_gone_is_followed_by_the_one_configured_now(
     monkeypatch.delitem(MODELS, "a")
     asyncio.run(agent(broker, "b").process(0, [event(broker, n) for n in range(N)]))
     assert rows(broker.runs()) == expected
+
+
+def test_a_successor_that_dies_before_it_has_caught_up_does_not_hide_what_was_published(
+    broker_for: Callable[[list[int]], Broker],
+) -> None:
+    broker = broker_for(list(range(N)))
+
+    async def three_lives() -> None:
+        checkpoints.INTERVAL_S = 1e9  # twenty windows are published, their checkpoint is not
+        await agent(broker).process(0, [event(broker, n) for n in range(20)])
+        checkpoints.INTERVAL_S = 0.0  # five of them again, with a checkpoint behind them
+        await agent(broker).process(0, [event(broker, n) for n in range(5)])
+        broker.announcements.append(announcement(0, "b", 0, 1))
+        await agent(broker).process(0, [event(broker, n) for n in range(5, N)])
+
+    asyncio.run(three_lives())
+    assert rows(broker.runs()) == rows(oracle([(0, "a"), (20, "b")]))
