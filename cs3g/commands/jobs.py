@@ -189,8 +189,12 @@ def work(
         float, typer.Option("--lease", help="After so long a silence a job is taken over, s.")
     ] = 30.0,
     margin: Annotated[
-        float, typer.Option(help="Mean rank IC by which a promoted student may be worse.")
+        float, typer.Option(help="By how much a promoted student may be worse, in the mean of the measure.")
     ] = 0.005,
+    measure: Annotated[
+        Literal["rank-ic", "agreement"],
+        typer.Option(help="What it is compared by: the rank IC, or the rank agreement with the teacher."),
+    ] = "rank-ic",
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many jobs.")] = None,
     bootstrap_servers: Bootstrap = None,
     topic_prefix: Prefix = None,
@@ -235,6 +239,7 @@ def work(
             timeout_s=timeout_s,
             lease_s=lease_s,
             margin=margin,
+            measure=measure,
         )
         worker = JobWorker(
             config,

@@ -85,7 +85,7 @@ async def do_request(
             plan_job, request, config, registry, datasets=settings.datasets, recipes=settings.recipes
         )
         run = await _history(request, plan, config)
-        await asyncio.to_thread(_fill, spool, request, plan, run, settings.margin)
+        await asyncio.to_thread(_fill, spool, request, plan, run, settings)
         answer = await _attempts(spool, settings, watch, on_event)
         return await asyncio.to_thread(promote, request, plan, answer, spool, registry)
     except _Cancelled as end:
@@ -187,9 +187,10 @@ async def _history(request: JobRequest, plan: JobPlan, config: PipelineConfig) -
     )
 
 
-def _fill(spool: Spool, request: JobRequest, plan: JobPlan, run: GraphRun, margin: float) -> None:
+def _fill(spool: Spool, request: JobRequest, plan: JobPlan, run: GraphRun, settings: WorkerSettings) -> None:
     data = graph_bytes(run)
-    spool.write(plan.spec(request, graphs_sha256(data), margin), data, plan.models)
+    spec = plan.spec(request, graphs_sha256(data), settings.margin, settings.measure)
+    spool.write(spec, data, plan.models)
 
 
 async def _attempts(spool: Spool, settings: WorkerSettings, watch: JobWatch, on_event: OnEvent) -> JobAnswer:

@@ -9,6 +9,7 @@ from typing import Final
 from cs3g.jobs.errors import JobRefused
 from cs3g.jobs.history_data import LIVE_GRAPHS, archive_folder
 from cs3g.jobs.spec import JobSpec
+from cs3g.jobs.verdict import Measure
 from cs3g.models import load_role_artifact
 from cs3g.recipe_files import read_recipe, recipe_names
 from cs3g_model.artifacts import Artifact, load_artifact
@@ -50,7 +51,7 @@ class JobPlan:
     budget_bytes: int
     models: dict[str, Path]
 
-    def spec(self, request: JobRequest, data_sha256: str, margin: float) -> JobSpec:
+    def spec(self, request: JobRequest, data_sha256: str, margin: float, measure: Measure) -> JobSpec:
         """Return what the process is told."""
         return JobSpec(
             kind=request.kind,
@@ -64,6 +65,7 @@ class JobPlan:
             incumbent_id=self.incumbent_id,
             budget_bytes=self.budget_bytes,
             margin=margin,
+            measure=measure,
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cs3g.jobs.engines import EngineConfig, engine_command
 from cs3g.jobs.errors import JobError
+from cs3g.jobs.verdict import Measure
 
 __all__ = ["WorkerSettings"]
 
@@ -31,7 +32,9 @@ class WorkerSettings:
     lease_s
         After so long without a word about it, a job's worker counts as dead and another one takes the job over.
     margin
-        Mean rank IC by which a new student may be worse and still be promoted.
+        By how much a new student may be worse, in the mean of the measure, and still be promoted.
+    measure
+        What it is compared by: the rank IC, or the rank agreement with the teacher.
     attempts
         How often a job is begun if its process crashes.
     command
@@ -45,6 +48,7 @@ class WorkerSettings:
     timeout_s: float = 3600.0
     lease_s: float = 30.0
     margin: float = 0.005
+    measure: Measure = "rank-ic"
     attempts: int = 2
     command: Callable[[EngineConfig, Path], list[str]] = engine_command
 

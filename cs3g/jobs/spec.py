@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from cs3g.jobs.split import Shares
-from cs3g.jobs.verdict import Verdict
+from cs3g.jobs.verdict import Measure, Verdict
 from cs3g_model.distillation.recipe import Recipe
 
 __all__ = ["JobAnswer", "JobEvent", "JobSpec"]
@@ -30,7 +30,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
         one the fit starts anew with the incumbent's.
     budget_bytes
         Size of the incumbent's weights, which a compressed student must not exceed.
-    margin
+    margin, measure
         Of the comparison with the incumbent.
     """
 
@@ -45,6 +45,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     incumbent_id: str
     budget_bytes: int
     margin: float
+    measure: Measure = "rank-ic"
     shares: Shares = Shares()
 
     @property

@@ -14,7 +14,7 @@ from cs3g.jobs.errors import JobError
 from cs3g.jobs.spec import JobAnswer, JobSpec
 from cs3g.jobs.split import JobHistory, split_history
 from cs3g.jobs.spool import Spool
-from cs3g.jobs.verdict import Verdict, judge
+from cs3g.jobs.verdict import Verdict, judge, judge_agreement
 from cs3g_model.artifacts import Artifact, load_artifact, runtime_of, save_artifact
 from cs3g_model.compression.compress import compress
 from cs3g_model.compression.packing import Quantization, Stored, values_of
@@ -91,9 +91,12 @@ def do_job(spool: Spool, on_step: OnStep, ranks: Ranks = ALONE) -> JobAnswer | N
         training=made.training,
         metrics=metrics,
     )
-    verdict = _judged(scores, _scores(runtime_of(incumbent), history), history, spec.margin)
+    own = _scores(runtime_of(incumbent), history)
+    verdict = _judged(scores, own, told, history, spec)
     on_step(1.0, verdict.sentence())
-    return JobAnswer(model_id=folder.name, verdict=verdict, metrics=metrics | verdict.metrics())
+    # The rank IC is told by whichever measure is judged.
+    told_too = _judged(scores, own, None, history, msgspec.structs.replace(spec, measure="rank-ic")).metrics()
+    return JobAnswer(model_id=folder.name, verdict=verdict, metrics=metrics | told_too | verdict.metrics())
 
 
 def _distilled(
@@ -192,9 +195,22 @@ def _scores(model: StreamingModel, history: JobHistory) -> Float32Array:
     return scores
 
 
-def _judged(candidate: Float32Array, incumbent: Float32Array, history: JobHistory, margin: float) -> Verdict:
+def _judged(
+    candidate: Float32Array,
+    incumbent: Float32Array,
+    teacher: Float32Array | None,
+    history: JobHistory,
+    spec: JobSpec,
+) -> Verdict:
     part = history.judged
-    return judge(candidate[part], incumbent[part], history.labels[part], history.counts[part], margin)
+    counts = history.counts[part]
+    if spec.measure == "rank-ic":
+        return judge(candidate[part], incumbent[part], history.labels[part], counts, spec.margin)
+    if teacher is None:
+        raise JobError(
+            "agreement is measured with a teacher and the job has none: give one, or judge by rank-ic"
+        )
+    return judge_agreement(candidate[part], incumbent[part], teacher[part], counts, spec.margin)
 
 
 def _own_metrics(scores: Float32Array, told: Float32Array | None, history: JobHistory) -> dict[str, float]:

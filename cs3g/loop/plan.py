@@ -99,7 +99,6 @@ async def make_plan(options: LoopOptions, bootstrap: str, sources: Sequence[Sour
         heartbeat_ns=min(DEFAULT_HEARTBEAT_NS, config.window_size_ns),
     )
     since_ns = await _stale_since_ns(options.stale_at, replay, sources, config.window_size_ns)
-    policy = load_trigger_policy(options.policy, **({} if options.policy else POLICY))
     registry = Registry(config.registry_url)
     if registry.active(UNIVERSE, "student") is not None:
         raise ConfigError(
@@ -108,6 +107,9 @@ async def make_plan(options: LoopOptions, bootstrap: str, sources: Sequence[Sour
         )
     stale = write_stale(options.student_model, options.out / "stale", amount=options.stale_amount)
     sound_id = registry.add(resolve_artifact(options.student_model))
+    policy = load_trigger_policy(
+        options.policy, **({} if options.policy else {**POLICY, "student_id": sound_id})
+    )
     activations = (
         registry.activate(UNIVERSE, "student", sound_id, detail="the sound student"),
         registry.activate(
@@ -118,7 +120,8 @@ async def make_plan(options: LoopOptions, bootstrap: str, sources: Sequence[Sour
             detail=f"made stale on purpose, {options.stale_amount:g} of its head forgotten",
         ),
     )
-    work = ("jobs", "work", "--spool")
+    # A month of days cannot show that a rank IC is no worse; how far a student agrees with the teacher, it can.
+    work = ("jobs", "work", "--measure", "agreement", "--spool")
     services: list[tuple[str, tuple[str, ...]]] = [
         ("outcomes-1", ("worker", "--role", "outcomes", "--id", "1"))
     ]

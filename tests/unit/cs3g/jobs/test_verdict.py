@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cs3g.jobs.verdict import MIN_WINDOWS, judge
+from cs3g.jobs.verdict import MIN_WINDOWS, judge, judge_agreement
 
 
 def scores(windows: int = 200, quality: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +54,22 @@ def test_noise_around_nothing_does_not_pass_a_small_margin() -> None:
     verdict = judge(a, b, labels, np.ones(labels.shape, np.bool_), 0.005)
     assert not verdict.non_inferior
     assert all(np.isfinite(value) for value in verdict.metrics().values())
+
+
+def test_agreement_tells_apart_what_a_month_of_rank_ics_cannot() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.standard_normal((30, 200)).astype(np.float32) * 0.01
+    counts = np.ones(labels.shape, np.bool_)
+    teacher = generator.standard_normal(labels.shape).astype(np.float32)
+    near = (teacher + 0.1 * generator.standard_normal(labels.shape)).astype(np.float32)
+    far = generator.standard_normal(labels.shape).astype(np.float32)
+    assert not judge(near, far, labels, counts, 0.005).non_inferior
+    better = judge_agreement(near, far, teacher, counts, 0.005)
+    assert better.non_inferior
+    assert better.candidate > 0.9
+    assert abs(better.incumbent) < 0.1
+    assert "agreement with the teacher" in better.sentence()
+    assert better.metrics()["agreement"] == better.candidate
+    worse = judge_agreement(far, near, teacher, counts, 0.005)
+    assert not worse.non_inferior
+    assert worse.difference == pytest.approx(-better.difference)
