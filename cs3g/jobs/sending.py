@@ -9,6 +9,7 @@ from cs3g.jobs.board import JobBoard
 from cs3g.jobs.errors import JobError
 from cs3g.jobs.following import JobFollower
 from pipeline.config import PipelineConfig
+from pipeline.trigger import manual_decision
 from topics.connection import producer_client
 from topics.control import JobCancel, JobRequest
 from topics.messages import control_message
@@ -19,7 +20,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def send_record(config: PipelineConfig, record: JobRequest | JobCancel) -> None:
-    """Put a request or a cancellation on the topic of jobs, acknowledged.
+    """Put a request or a cancellation on the topic of jobs, acknowledged; a request's record among the decisions too.
 
     Raises
     ------
@@ -29,12 +30,17 @@ async def send_record(config: PipelineConfig, record: JobRequest | JobCancel) ->
         The broker does not answer, or the topic is not there.
     """
     message = control_message(record, run_id=config.run_id, mode=config.mode, key=record.job_id.encode())
+    sent = [(config.topics.distill_jobs, message)]
+    if isinstance(record, JobRequest):
+        decision = control_message(
+            manual_decision(record), run_id=config.run_id, mode=config.mode, key=config.universe.encode()
+        )
+        sent.append((config.topics.distill_decisions, decision))
     async with JobFollower(config.bootstrap_servers, config.topics):
         pass  # says which topic is missing, where the producer would wait for it
     async with producer_client(config.bootstrap_servers) as producer:
-        await producer.send_and_wait(
-            config.topics.distill_jobs, value=message.value, key=message.key, headers=message.headers
-        )
+        for topic, message in sent:
+            await producer.send_and_wait(topic, value=message.value, key=message.key, headers=message.headers)
 
 
 async def read_board(config: PipelineConfig) -> JobBoard:

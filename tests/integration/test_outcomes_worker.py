@@ -12,13 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cs3g.jobs.sending import send_record
 from cs3g.processes import WorkerProcesses
 from cs3g.session import worker_environment
 from pipeline.config import PipelineConfig, load_config
 from pipeline.names import consumer_group
 from pipeline.outcomes import SettledWindow
 from pipeline.outcomes_config import OutcomesConfig
-from pipeline.trigger import Decided, decide
+from pipeline.trigger import Decided, decide, manual_decision
 from pipeline.trigger_config import TriggerPolicy
 from pipeline.trigger_state import TriggerState
 from tests.integration.broker_topics import make_topics, send
@@ -239,3 +240,16 @@ def test_a_worker_without_its_topics_or_with_a_broken_policy_says_so(
     policy = tmp_path / "policy.toml"
     policy.write_text("max_jobs = -1\n")
     check_line(cs3g(*place, *prefix, "--trigger-policy", policy), "`max_jobs` (=-1)")
+
+
+async def test_a_job_asked_for_by_hand_is_recorded_among_the_decisions(
+    bootstrap_servers: str, run_id: str
+) -> None:
+    await make_topics(bootstrap_servers, run_id)
+    config = config_for(bootstrap_servers, run_id)
+    job = JobRequest(job_id="mine", kind="distill", universe="test", reason="a new recipe")
+    await send_record(config, job)
+    where = {"universe": "test", "prefix": config.topic_prefix, "allow_replay": True}
+    (decision,) = await read_decisions(bootstrap_servers, **where)
+    assert decision == manual_decision(job)
+    assert await raw(bootstrap_servers, config.topics.distill_jobs) == [msgspec.json.encode(job)]
