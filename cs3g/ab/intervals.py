@@ -11,6 +11,8 @@ from topics.types import Float64Array
 __all__ = ["Intervals"]
 
 _MIN_VALUES = 3
+_PART_CELLS = 4_000_000
+"""Draws x windows of a part's mean: a report has some fifty of them, so beyond 2,000 windows they get fewer draws."""
 
 
 class Intervals:
@@ -24,19 +26,24 @@ class Intervals:
 
     def __init__(self, settings: AbSettings) -> None:
         self._settings = settings
-        self._draws: dict[int, Resampling] = {}
+        self._draws: dict[tuple[int, int], Resampling] = {}
 
     def of(self, n: int) -> Resampling:
         """Return the draws for series of n windows (> 0)."""
-        if n not in self._draws:
-            s = self._settings
-            self._draws[n] = Resampling.of(n, block=s.block, draws=s.draws, seed=s.seed)
-        return self._draws[n]
+        return self._of(n, self._settings.draws)
 
     def mean(self, series: Float64Array) -> dict[str, float | None]:
         """Return the mean of a series (W,), and its 95 % limits; None where fewer than three values are finite."""
         finite = series[np.isfinite(series)]
         if len(finite) < _MIN_VALUES:
             return {"mean": None, "lo": None, "hi": None}
-        low, high, _ = self.of(len(finite)).limits(finite)
+        n = len(finite)
+        draws = min(self._settings.draws, max(200, _PART_CELLS // n))
+        low, high, _ = self._of(n, draws).limits(finite)
         return {"mean": float(finite.mean()), "lo": low, "hi": high}
+
+    def _of(self, n: int, draws: int) -> Resampling:
+        if (n, draws) not in self._draws:
+            s = self._settings
+            self._draws[n, draws] = Resampling.of(n, block=s.block, draws=draws, seed=s.seed)
+        return self._draws[n, draws]
