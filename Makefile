@@ -9,20 +9,23 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # The demo's knobs, for instance `make demo OUT=out SPEED=100 WORKERS=3`. Empty ones keep the command's defaults.
-OUT := ./demo-out
+OUT :=
 DATA :=
 SPEED :=
 WORKERS :=
 # More arguments for pytest or the benchmarks, for instance `make test ARGS="-m 'not e2e'"`.
 ARGS :=
 
-.PHONY: help demo test bench lint format clean distclean
+.PHONY: help demo loop test bench lint format clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 demo: $(STAMP) ## Replay real market data to predictions; OUT=dir DATA=path SPEED=0|1|N WORKERS=n
-	@$(BIN)/cs3g demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(SPEED),--speed "$(SPEED)") $(if $(WORKERS),--workers "$(WORKERS)")
+	@$(BIN)/cs3g demo $(if $(OUT),--out "$(OUT)") $(if $(DATA),--data "$(DATA)") $(if $(SPEED),--speed "$(SPEED)") $(if $(WORKERS),--workers "$(WORKERS)")
+
+loop: $(STAMP) ## Replay with a student that goes stale, and retrain it; OUT=dir (a new one) DATA=path WORKERS=n
+	@$(BIN)/cs3g loop $(if $(OUT),--out "$(OUT)") $(if $(DATA),--data "$(DATA)") $(if $(WORKERS),--workers "$(WORKERS)")
 
 test: $(STAMP) ## Run all tests; ARGS="..." goes to pytest, CS3G_BOOTSTRAP_SERVERS names a broker
 	@$(BIN)/python -m pytest $(ARGS)
@@ -40,8 +43,8 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-clean: ## Remove caches, builds and the demo's default output
-	@rm -rf build dist demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove caches, builds and the default outputs
+	@rm -rf build dist demo-out loop-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -path './$(VENV)' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 distclean: clean ## The same, and the virtual environment
