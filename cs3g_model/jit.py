@@ -19,11 +19,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 @overload
 def kernel(function: Function) -> Function: ...
 @overload
-def kernel(*, inline: bool) -> Callable[[Function], Function]: ...
+def kernel(*, part: bool = ..., inline: bool = ...) -> Callable[[Function], Function]: ...
 
 
 def kernel(
-    function: Function | None = None, *, inline: bool = False
+    function: Function | None = None, *, part: bool = False, inline: bool = False
 ) -> Function | Callable[[Function], Function]:
     """Compile a function with numba, lazily and cached on disk; its Python signature stays for type checkers.
 
@@ -33,19 +33,24 @@ def kernel(
     ----------
     function
         The function.
+    part
+        For a function that kernels alone call: its code is compiled and cached with theirs, not by itself as
+        well.
     inline
-        Whether callers must contain its code, as they must where `lanes` are passed; such a function is not
-        called from Python.
+        A part that its callers must contain, as is best for what takes `lanes`.
     """
     if function is None:
-        return lambda f: _compiled(f, inline=inline)
-    return _compiled(function, inline=inline)
+        return lambda f: _compiled(f, part=part or inline, inline=inline)
+    return _compiled(function, part=part or inline, inline=inline)
 
 
-def _compiled(function: Function, *, inline: bool) -> Function:
-    if inline:
-        # Without a cache of its own: its code is in the cache of each caller.
-        options: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+def _compiled(function: Function, *, part: bool, inline: bool) -> Function:
+    if part:
+        options: dict[str, Any] = {
+            "no_cpython_wrapper": True,
+            "no_cfunc_wrapper": True,
+            "forceinline": inline,
+        }
         return cast(Function, numba.njit(fastmath=False, error_model="numpy", **options)(function))
     dispatcher: Any = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
     _watch_helpers(dispatcher)

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from cs3g_model import student_plan as plan
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import LANES, fma, load, select_positive, splat, spread, store, store_first
+from cs3g_model.lanes import (
+    LANES,
+    fma,
+    load,
+    never_inline,
+    select_positive,
+    splat,
+    spread,
+    store,
+    store_first,
+)
 from cs3g_model.linear_kernel import BLOCK, TILE
 from cs3g_model.student_block import filter_block, layer, load_features, scan_block, silu_rows
 from cs3g_model.student_mixing import (
@@ -81,15 +91,27 @@ def run_student(
                 w[live + n] = ONE if is_live else ZERO
                 present += is_live
             load_features(at, w, features, (t * N + block) * at[plan.FEATURES], count)
-            if count == BLOCK:
-                _advance(p, w, at, block, haar, h, after[0], after[1], N, block)
-            else:
-                tail_haar, tail_h = tails
-                tail_haar[:, :, :count] = haar[:, :, block:]
-                tail_h[:, :, :count] = h[:, :, block:]
-                _advance(p, w, at, block, tail_haar, tail_h, tail_haar, tail_h, BLOCK, 0)
-                after[0][:, :, block:] = tail_haar[:, :, :count]
-                after[1][:, :, block:] = tail_h[:, :, :count]
+            # One call for whole blocks and the last one, whose states are moved to arrays of a whole block:
+            # the compiler copies what it calls.
+            whole = count == BLOCK
+            if not whole:
+                tails[0][:, :, :count] = haar[:, :, block:]
+                tails[1][:, :, :count] = h[:, :, block:]
+            _advance(
+                p,
+                w,
+                at,
+                block,
+                haar if whole else tails[0],
+                h if whole else tails[1],
+                after[0] if whole else tails[0],
+                after[1] if whole else tails[1],
+                N if whole else BLOCK,
+                block if whole else 0,
+            )
+            if not whole:
+                after[0][:, :, block:] = tails[0][:, :, :count]
+                after[1][:, :, block:] = tails[1][:, :, :count]
         center(at, w, present, sector)
         if at[plan.HAS_GRAPH]:
             prepare_mixing(at, p, w, N)
@@ -100,7 +122,7 @@ def run_student(
             _score(p, w, at, block, scores, t * N + block, min(BLOCK, N - block))
 
 
-@kernel
+@kernel(part=True)
 def _advance(
     p: Array,
     w: Array,
@@ -113,6 +135,7 @@ def _advance(
     width: int,
     column: int,
 ) -> None:
+    never_inline()
     # All that concerns the block's instruments alone, up to y, its queries and its keys.
     block = first // BLOCK
     live = at[plan.LIVE] + first
@@ -135,8 +158,9 @@ def _advance(
         positive_rows(at, w, block)
 
 
-@kernel
+@kernel(part=True)
 def _score(p: Array, w: Array, at: Places, first: int, scores: Array, place: int, count: int) -> None:
+    never_inline()
     # From the block's hidden layer to its scores.
     D, rule = at[plan.WIDTH], at[plan.ROUND_Z]
     hidden, score = at[plan.HIDDEN_BLOCK], at[plan.SCORE]

@@ -15,8 +15,9 @@ from typing import Any, Final
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as _typed_intrinsic
-from numba.extending import models, overload, register_model
+from numba.extending import lower_builtin, models, register_model
 
 __all__ = [
     "LANES",
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "load_first",
     "magnitude",
+    "never_inline",
     "power_of_two",
     "put",
     "select_positive",
@@ -88,9 +90,9 @@ def _elementwise(emit: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         return None
     out = lanes if lanes in arguments else types.float32
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pairs = zip(values, signature.args, strict=True)
-        if signature.return_type == lanes:
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        pairs = zip(values, call.args, strict=True)
+        if call.return_type == lanes:
             values = [v if t == lanes else _spread(builder, v) for v, t in pairs]
         return emit(builder, *values)
 
@@ -165,48 +167,44 @@ def magnitude(_: Any, a: Any) -> Any:
     return _elementwise(_emit_magnitude, (a,))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _add(_: Any, a: Any, b: Any) -> Any:
-    return _elementwise(lambda builder, x, y: builder.fadd(x, y), (a, b))
+def _support(symbol: Callable[..., Any], instruction: str) -> None:
+    # As a typing rule and an instruction: an `overload` would be compiled anew for each pair of types.
+    class Rule(AbstractTemplate):
+        def generic(self, arguments: Any, _: Any) -> Any:
+            if lanes in arguments and all(a in (lanes, types.float32) for a in arguments):
+                return signature(lanes, *arguments)
+            return None
+
+    def emit(builder: Any, a: Any, b: Any) -> Any:
+        return getattr(builder, instruction)(a, b)
+
+    infer_global(symbol)(Rule)
+    for arguments in ((lanes, lanes), (lanes, types.float32), (types.float32, lanes)):
+        typed = _elementwise(emit, arguments)
+        lower_builtin(symbol, *arguments)(typed[1])
+
+
+_support(operator.add, "fadd")
+_support(operator.sub, "fsub")
+_support(operator.mul, "fmul")
+_support(operator.truediv, "fdiv")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _subtract(_: Any, a: Any, b: Any) -> Any:
-    return _elementwise(lambda builder, x, y: builder.fsub(x, y), (a, b))
+def never_inline(_: Any) -> Any:
+    """Keep the function that says this out of its callers: copies of long code cost minutes of compiling."""
 
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        builder.function.attributes.add("noinline")
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _multiply(_: Any, a: Any, b: Any) -> Any:
-    return _elementwise(lambda builder, x, y: builder.fmul(x, y), (a, b))
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _divide(_: Any, a: Any, b: Any) -> Any:
-    return _elementwise(lambda builder, x, y: builder.fdiv(x, y), (a, b))
-
-
-def _overload_operator(symbol: Callable[..., Any], function: Any) -> None:
-    def typed(a: Any, b: Any) -> Any:
-        return (lambda a, b: function(a, b)) if lanes in (a, b) else None
-
-    typed.__annotations__.clear()  # numba compares signatures, annotations included, with the lambda's
-    overload(symbol, inline="always")(typed)
-
-
-for _symbol, _function in (
-    (operator.add, _add),
-    (operator.sub, _subtract),
-    (operator.mul, _multiply),
-    (operator.truediv, _divide),
-):
-    _overload_operator(_symbol, _function)
+    return types.void(), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def splat(_: Any, value: Any) -> Any:
     """Put a float32 into every lane."""
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
         return _spread(builder, values[0])
 
     return lanes(types.float32), codegen
@@ -227,8 +225,8 @@ def load(_: Any, array: Any, place: Any) -> Any:
     if not _is_floats(array):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _VECTOR)
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
         return builder.load(pointer, align=4)
 
     return lanes(array, types.intp), codegen
@@ -240,8 +238,8 @@ def element(_: Any, array: Any, place: Any) -> Any:
     if not (isinstance(array, types.Array) and array.layout == "C"):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        data = context.make_array(call.args[0])(context, builder, values[0]).data
         return builder.load(builder.gep(data, [values[1]]))
 
     return array.dtype(array, types.intp), codegen
@@ -253,8 +251,8 @@ def put(_: Any, array: Any, place: Any, value: Any) -> Any:
     if not (isinstance(array, types.Array) and array.layout == "C"):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        data = context.make_array(call.args[0])(context, builder, values[0]).data
         builder.store(values[2], builder.gep(data, [values[1]]))
 
     return types.void(array, types.intp, array.dtype), codegen
@@ -266,8 +264,8 @@ def spread(_: Any, array: Any, place: Any) -> Any:
     if not _is_floats(array):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        data = context.make_array(call.args[0])(context, builder, values[0]).data
         return _spread(builder, builder.load(builder.gep(data, [values[1]])))
 
     return lanes(array, types.intp), codegen
@@ -279,8 +277,8 @@ def store(_: Any, array: Any, place: Any, value: Any) -> Any:
     if not _is_floats(array):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _VECTOR)
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
         builder.store(values[2], pointer, align=4)
 
     return types.void(array, types.intp, lanes), codegen
@@ -302,8 +300,8 @@ def load_first(_: Any, array: Any, place: Any, count: Any) -> Any:
     if not _is_floats(array):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _VECTOR)
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
         bits = _first(builder, values[2])
         nothing = ir.Constant(_VECTOR, [0.0] * LANES)
         arguments = [pointer, _INT(4), bits, nothing]
@@ -318,8 +316,8 @@ def store_first(_: Any, array: Any, place: Any, value: Any, count: Any) -> Any:
     if not _is_floats(array):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _VECTOR)
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
         arguments = [values[2], pointer, _INT(4), _first(builder, values[3])]
         _call(builder, "llvm.masked.store.v16f32.p0", ir.VoidType(), arguments)
 
@@ -334,10 +332,10 @@ def transpose(
     if not (_is_floats(source) and _is_floats(target)):
         return None
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
         def pointer(argument: int, row: int) -> Any:
             place = builder.add(values[argument + 1], builder.mul(values[argument + 2], ir.IntType(64)(row)))
-            array = (signature.args[argument], values[argument])
+            array = (call.args[argument], values[argument])
             return _pointer(context, builder, *array, place, _VECTOR)
 
         rows = [builder.load(pointer(0, i), align=4) for i in range(LANES)]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import LANES, Lanes, fma, larger, load, smaller, spread, store
+from cs3g_model.lanes import LANES, Lanes, fma, larger, load, never_inline, smaller, spread, store
 
 __all__ = ["BLOCK", "TILE", "RoundedInput", "dense", "pack_matrix", "rescale", "round_rows", "unrounded"]
 
@@ -56,7 +56,7 @@ def pack_matrix(weight: Array) -> Array:
     return np.ascontiguousarray(padded.reshape(-1, TILE, inputs).transpose(0, 2, 1))
 
 
-@kernel
+@kernel(part=True)
 def dense(
     weights: Array,
     weight: int,
@@ -81,6 +81,7 @@ def dense(
     w, x, out
         Flat array, and the places in it of rows of `BLOCK` elements.
     """
+    never_inline()
     for o in range(0, outputs, TILE):
         at = out + o * BLOCK
         if bias >= 0:
@@ -122,7 +123,7 @@ def _store_row(w: Array, at: int, v0: Lanes, v1: Lanes, v2: Lanes, v3: Lanes) ->
     store(w, at + _3, v3)
 
 
-@kernel
+@kernel(part=True)
 def rescale(p: Array, scale: int, bias: int, outputs: int, w: Array, out: int) -> None:
     """Turn rows of a block into bias + scale * row, with a scale and a bias in p for each row."""
     for o in range(outputs):
@@ -138,7 +139,7 @@ def rounded(x: Lanes, inverse: Lanes, low: np.float32, high: np.float32) -> Lane
     return smaller(larger((q + _ROUND) - _ROUND, low), high)
 
 
-@kernel
+@kernel(part=True)
 def round_rows(p: Array, rule: int, inputs: int, w: Array, x: int, out: int) -> None:
     """Round rows of a block; the rule in p is low, high, and the inverse of each row's step."""
     low, high = p[rule], p[rule + 1]

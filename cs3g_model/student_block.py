@@ -15,6 +15,7 @@ from cs3g_model.lanes import (
     larger,
     load,
     load_first,
+    never_inline,
     select_positive,
     smaller,
     spread,
@@ -33,9 +34,10 @@ _HALF: Final = np.float32(0.5)
 _1, _2, _3 = LANES, 2 * LANES, 3 * LANES
 
 
-@kernel
+@kernel(part=True)
 def load_features(at: Places, w: Array, features: Array, place: int, count: int) -> None:
     """Turn the features of `count` instruments, (count, F) at `place`, into the last F rows of the bands."""
+    never_inline()
     F = at[plan.FEATURES]
     square = at[plan.SQUARE]
     first = at[plan.BANDS] + at[plan.LEVELS] * F * BLOCK
@@ -47,7 +49,7 @@ def load_features(at: Places, w: Array, features: Array, place: int, count: int)
             transpose(w, square, LANES, w, first + f * BLOCK + n, BLOCK)
 
 
-@kernel
+@kernel(part=True)
 def filter_block(
     at: Places, p: Array, w: Array, live: int, source: Array, target: Array, width: int, column: int
 ) -> None:
@@ -64,6 +66,7 @@ def filter_block(
     width, column
         Of these.
     """
+    never_inline()
     F, levels = at[plan.FEATURES], at[plan.LEVELS]
     bands = at[plan.BANDS]
     smooth = bands + levels * F * BLOCK
@@ -91,7 +94,7 @@ def filter_block(
             store(w, smooth + f * BLOCK + n, x)
 
 
-@kernel
+@kernel(part=True)
 def layer(
     at: Places,
     p: Array,
@@ -109,26 +112,27 @@ def layer(
 
     All but `at` and the two arrays are places in them and numbers of rows.
     """
-    if rule < 0:
-        dense(p, matrix, p, bias, outputs, inputs, w, x, out)
-    else:
+    if rule >= 0:
         round_rows(p, rule, inputs, w, x, at[plan.ROUNDED])
-        dense(p, matrix, p, at[plan.NO_BIAS], outputs, inputs, w, at[plan.ROUNDED], out)
+    source, start = (x, bias) if rule < 0 else (at[plan.ROUNDED], at[plan.NO_BIAS])
+    dense(p, matrix, p, start, outputs, inputs, w, source, out)
+    if rule >= 0:
         rescale(p, scale, bias, outputs, w, out)
 
 
-@kernel
+@kernel(part=True)
 def silu_rows(w: Array, x: int, rows: int) -> None:
     """Apply silu to rows of a block, in place."""
     for n in range(x, x + rows * BLOCK, LANES):
         store(w, n, silu(load(w, n)))
 
 
-@kernel
+@kernel(part=True)
 def scan_block(
     at: Places, p: Array, w: Array, live: int, source: Array, target: Array, width: int, column: int, y: int
 ) -> None:
     """Move the state on and compute y; parameters as of `filter_block`, the states are (D, S, width)."""
+    never_inline()
     D, S = at[plan.WIDTH], at[plan.STATES]
     delta, u, first = at[plan.SELECTED], at[plan.U], at[plan.CHANGE]
     B = delta + D * BLOCK

@@ -23,6 +23,7 @@ from cs3g_model.lanes import (
     load,
     load_first,
     magnitude,
+    never_inline,
     put,
     smaller,
     splat,
@@ -44,7 +45,7 @@ _EPSILON: Final = np.float32(EPSILON)
 _SUMS: Final = 8  # RANK_TILES counts in these
 
 
-@kernel
+@kernel(part=True)
 def add_rows(at: Places, w: Array, block: int, y: int) -> None:
     """Turn a block's y into rows by instrument, and add those of the present to the sum over all."""
     wide = at[plan.WIDE]
@@ -59,7 +60,7 @@ def add_rows(at: Places, w: Array, block: int, y: int) -> None:
         store(w, at[plan.MEAN] + c, total)
 
 
-@kernel
+@kernel(part=True)
 def positive_rows(at: Places, w: Array, block: int) -> None:
     """Make a block's queries and keys positive, and an absent instrument's key 0."""
     factors = at[plan.FACTOR_LANES] + block * at[plan.FACTOR_ROWS] * BLOCK
@@ -76,7 +77,7 @@ def _positive(x: Lanes) -> Lanes:
     return larger(x, ZERO) + ONE / (ONE - smaller(x, ZERO))
 
 
-@kernel
+@kernel(part=True)
 def center(at: Places, w: Array, present: int, sector: Sectors) -> None:
     """Subtract the mean from the rows, and add what is left up by sector."""
     wide = at[plan.WIDE]
@@ -101,9 +102,10 @@ def center(at: Places, w: Array, present: int, sector: Sectors) -> None:
             w[counts + element(sector, n) + 1] += element(w, live + n)
 
 
-@kernel
+@kernel(part=True)
 def prepare_mixing(at: Places, p: Array, w: Array, n_instruments: int) -> None:
     """Sum keys times rows over the instruments, and make the matrices of the low-rank mix of it."""
+    never_inline()
     wide, D, R = at[plan.WIDE], at[plan.WIDTH], at[plan.RANK]
     for c in range(0, wide, LANES):
         for r in range(0, at[plan.RANK_TILES], _SUMS):
@@ -124,13 +126,13 @@ def prepare_mixing(at: Places, p: Array, w: Array, n_instruments: int) -> None:
                 w[at[plan.HIDDEN_LANES] + _packed(o, D + r, D + R)] = w[at[plan.SQUARE] + o - c]
 
 
-@kernel
+@kernel(part=True)
 def _packed(output: int, column: int, inputs: int) -> int:
     # Where `pack_matrix` puts it.
     return (output // TILE * inputs + column) * TILE + output % TILE
 
 
-@kernel
+@kernel(part=True)
 def _add_keys(at: Places, w: Array, n_instruments: int, r: int, c: int) -> None:
     # Eight sums of keys times rows, and of the keys themselves: left folds over the instruments.
     wide, height = at[plan.WIDE], at[plan.FACTOR_ROWS] * BLOCK
@@ -171,7 +173,7 @@ def _add_keys(at: Places, w: Array, n_instruments: int, r: int, c: int) -> None:
     w[place + 4], w[place + 5], w[place + 6], w[place + 7] = s4, s5, s6, s7
 
 
-@kernel
+@kernel(part=True)
 def prepare_sectors(at: Places, p: Array, w: Array) -> None:
     """Compute what each sector's mean adds to the hidden layer of its members; of no sector, nothing."""
     wide, D = at[plan.WIDE], at[plan.WIDTH]
@@ -192,7 +194,7 @@ def prepare_sectors(at: Places, p: Array, w: Array) -> None:
             store(w, at[plan.SECTOR_HIDDEN] + g * wide + c, out)
 
 
-@kernel
+@kernel(part=True)
 def hidden_block(
     at: Places,
     p: Array,
@@ -208,6 +210,7 @@ def hidden_block(
 
     Shapes as of `kernel.run_student`.
     """
+    never_inline()
     D, R, wide = at[plan.WIDTH], at[plan.RANK], at[plan.WIDE]
     out, rule = at[plan.HIDDEN_BLOCK], at[plan.ROUND_LANES]
     parts = at[plan.PARTS] + block * at[plan.PART_ROWS] * BLOCK
@@ -241,7 +244,7 @@ def hidden_block(
         rescale(p, at[plan.HIDDEN_SCALE], at[plan.HIDDEN_BIAS], D, w, out)
 
 
-@kernel
+@kernel(part=True)
 def _normalize_queries(at: Places, w: Array, block: int, out: int) -> None:
     R = at[plan.RANK]
     queries = at[plan.FACTOR_LANES] + block * at[plan.FACTOR_ROWS] * BLOCK
@@ -254,7 +257,7 @@ def _normalize_queries(at: Places, w: Array, block: int, out: int) -> None:
             store(w, out + r * BLOCK + n, load(w, queries + r * BLOCK + n) * norm)
 
 
-@kernel
+@kernel(part=True)
 def _messages(
     at: Places,
     p: Array,
@@ -267,6 +270,7 @@ def _messages(
     t: int,
     slots: Places,
 ) -> None:
+    never_inline()
     # The shrunken means over the present neighbors, by relation e, of `count` instruments.
     wide, rows, live, shares = at[plan.WIDE], at[plan.ROWS], at[plan.LIVE], at[plan.SLOTS]
     rule = at[plan.ROUND_ROWS]
@@ -302,10 +306,11 @@ def _messages(
         place += stride
 
 
-@kernel
+@kernel(part=True)
 def _add_messages(
     at: Places, p: Array, w: Array, n: int, first: int, count: int, c: int, sector: Sectors
 ) -> None:
+    never_inline()
     # What eight instruments' messages add to their hidden layers: sums in registers, each weight read once.
     wide, D = at[plan.WIDE], at[plan.WIDTH]
     h0 = load(w, _sector_place(at, n, first, count, c, sector))
@@ -341,7 +346,7 @@ def _add_messages(
     store(w, out + 3 * wide, h7)
 
 
-@kernel
+@kernel(part=True)
 def _sector_place(at: Places, n: int, first: int, count: int, c: int, sector: Sectors) -> int:
     g = np.int64(element(sector, first + n)) + 1 if n < count else 0
     return int(at[plan.SECTOR_HIDDEN] + g * at[plan.WIDE] + c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from cs3g_model.compression.integer_inputs import integer_weights
 from cs3g_model.compression.packing import QuantizedArray, values_of
@@ -13,9 +14,12 @@ from cs3g_model.compression.quantizers import Scheme, quantize
 from cs3g_model.config import StudentConfig
 from cs3g_model.errors import ArtifactFormatError
 from cs3g_model.inputs import initial_tensors, snapshot_tensors
+from cs3g_model.jit import kernel
 from cs3g_model.linear_kernel import BLOCK, dense, pack_matrix, rescale, round_rows
 from cs3g_model.student_runtime import StudentRuntime
 from tests.unit.cs3g_model.factories import SMALL_STUDENT, make_snapshots, student_module, tensors_of
+
+Array = NDArray[np.float32]
 
 EIGHT = {"inward": 8, "delta": 8, "state": 8, "mixer": 8, "hidden": 8, "outward": 8, "rest": 16}
 STUDENTS = {
@@ -42,6 +46,15 @@ def served(model: QuantizedStudent) -> StudentRuntime:
     return StudentRuntime(model.config, {n: values_of(t) for n, t in stored.items()}, "id", weights)
 
 
+@kernel
+def integer_layer(matrix: Array, zeros: Array, numbers: Array, outputs: int, inputs: int, w: Array) -> None:
+    """Compute a layer of a block: rows of x, then its codes, then the outputs."""
+    codes_at, out_at = inputs * BLOCK, 2 * inputs * BLOCK
+    round_rows(numbers, 0, inputs, w, 0, codes_at)
+    dense(matrix, 0, zeros, 0, outputs, inputs, w, codes_at, out_at)
+    rescale(numbers, 2 + inputs, 2 + inputs + outputs, outputs, w, out_at)
+
+
 @pytest.mark.parametrize("shape", [(5, 24), (1, 96), (8, 13)])
 def test_a_layer_is_the_int8_layer_bit_for_bit(shape: tuple[int, int]) -> None:
     outputs, inputs = shape
@@ -56,10 +69,8 @@ def test_a_layer_is_the_int8_layer_bit_for_bit(shape: tuple[int, int]) -> None:
     matrix = pack_matrix(weight.integers().astype(np.float32)).ravel()
     tall = len(matrix) // inputs
     rows = np.concatenate([x, np.empty((inputs + tall, BLOCK), np.float32)])
-    flat, codes_at, out_at = rows.ravel(), inputs * BLOCK, 2 * inputs * BLOCK
-    round_rows(numbers, 0, inputs, flat, 0, codes_at)
-    dense(matrix, 0, np.zeros(tall, np.float32), 0, outputs, inputs, flat, codes_at, out_at)
-    rescale(numbers, 2 + inputs, 2 + inputs + outputs, outputs, flat, out_at)
+    flat = rows.ravel()
+    integer_layer(matrix, np.zeros(tall, np.float32), numbers, outputs, inputs, flat)
 
     codes = np.clip(np.rint(x * inverse[:, None]).astype(np.int32), -zero, 255 - zero)
     assert codes.min() == -zero
