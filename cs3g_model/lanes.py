@@ -172,16 +172,16 @@ def _support(symbol: Callable[..., Any], instruction: str) -> None:
     class Rule(AbstractTemplate):
         def generic(self, arguments: Any, _: Any) -> Any:
             if lanes in arguments and all(a in (lanes, types.float32) for a in arguments):
-                return signature(lanes, *arguments)
+                return signature(lanes, *arguments)  # type: ignore[no-untyped-call]
             return None
 
     def emit(builder: Any, a: Any, b: Any) -> Any:
         return getattr(builder, instruction)(a, b)
 
-    infer_global(symbol)(Rule)
+    infer_global(symbol)(Rule)  # type: ignore[no-untyped-call]
     for arguments in ((lanes, lanes), (lanes, types.float32), (types.float32, lanes)):
         typed = _elementwise(emit, arguments)
-        lower_builtin(symbol, *arguments)(typed[1])
+        lower_builtin(symbol, *arguments)(typed[1])  # type: ignore[no-untyped-call]
 
 
 _support(operator.add, "fadd")
