@@ -17,7 +17,7 @@ from replay.report import Progress, ReplayReport
 from topics.runs import PredictionRun
 from topics.types import Role
 
-STALL_TIMEOUT_S: Final = 180.0
+STALL_TIMEOUT_S: Final = 300.0
 """Longest wait for the next prediction once the replay does not move either."""
 
 
