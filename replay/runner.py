@@ -260,7 +260,11 @@ class _Run:
             if end > start:
                 yield start, end
                 start = end
-                continue
+                if start == len(due):
+                    return
+                now = self._clock.now_ns()
+            # At least the shortest sleep, also where the next tick is due already: else every few ticks of a
+            # dense stream would be messages of their own.
             wait_s = (int(due[start]) - now) / NANOS_PER_SECOND
             if wait_s > _LONGEST_SLEEP_S:
                 yield start, start  # a chance to be stopped
