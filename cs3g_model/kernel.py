@@ -48,15 +48,18 @@ def run_student(
     p: Array,
     w: Array,
     at: Places,
-    tails: tuple[Array, Array],
+    tail_haar: Array,
+    tail_h: Array,
     features: Array,
     mask: NDArray[np.bool_],
     sector: NDArray[np.int16],
     neighbors: NDArray[np.int32],
     weights: Array,
     slots: Places,
-    before: tuple[Array, Array],
-    after: tuple[Array, Array],
+    haar_before: Array,
+    h_before: Array,
+    haar_after: Array,
+    h_after: Array,
     scores: Array,
 ) -> None:
     """Score a run in order.
@@ -65,21 +68,23 @@ def run_student(
     ----------
     p, w, at
         Parameters, scratch memory, and the places in both.
-    tails
+    tail_haar, tail_h
         State arrays for one block.
     features, mask, sector, neighbors, weights
         As in `Snapshots`.
     slots
         (E, 2), the first and the end of each edge relation's slots.
-    before, after
-        The state's arrays (2^L - 1, F, N) and (D, S, N): read, and filled.
+    haar_before, h_before
+        The state's arrays (2^L - 1, F, N) and (D, S, N).
+    haar_after, h_after
+        The same, filled.
     scores
         (T, N), filled; 0 where absent.
     """
     T, N = mask.shape
     for t in range(T):
         # The first window reads the state before the run, so that no pass is spent on copying it.
-        haar, h = (before[0], before[1]) if t == 0 else (after[0], after[1])
+        haar, h = (haar_before, h_before) if t == 0 else (haar_after, h_after)
         for c in range(at[plan.WIDE]):
             w[at[plan.MEAN] + c] = ZERO
         present = 0
@@ -95,23 +100,23 @@ def run_student(
             # the compiler copies what it calls.
             whole = count == BLOCK
             if not whole:
-                tails[0][:, :, :count] = haar[:, :, block:]
-                tails[1][:, :, :count] = h[:, :, block:]
+                tail_haar[:, :, :count] = haar[:, :, block:]
+                tail_h[:, :, :count] = h[:, :, block:]
             _advance(
                 p,
                 w,
                 at,
                 block,
-                haar if whole else tails[0],
-                h if whole else tails[1],
-                after[0] if whole else tails[0],
-                after[1] if whole else tails[1],
+                haar if whole else tail_haar,
+                h if whole else tail_h,
+                haar_after if whole else tail_haar,
+                h_after if whole else tail_h,
                 N if whole else BLOCK,
                 block if whole else 0,
             )
             if not whole:
-                after[0][:, :, block:] = tails[0][:, :, :count]
-                after[1][:, :, block:] = tails[1][:, :, :count]
+                haar_after[:, :, block:] = tail_haar[:, :, :count]
+                h_after[:, :, block:] = tail_h[:, :, :count]
         center(at, w, present, sector)
         if at[plan.HAS_GRAPH]:
             prepare_mixing(at, p, w, N)

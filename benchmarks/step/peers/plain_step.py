@@ -14,6 +14,22 @@ from torch.nn import functional
 class PlainStep(nn.Module):
     """Features (N, F), filter memory (N, F) and state (N, D, S) to scores (N,) and the new two."""
 
+    threshold: Tensor
+    inward: Tensor
+    inward_bias: Tensor
+    delta: Tensor
+    delta_bias: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor
+    query: Tensor
+    key: Tensor
+    hidden: Tensor
+    hidden_bias: Tensor
+    outward: Tensor
+    outward_bias: Tensor
+
     def __init__(self, path: str) -> None:
         super().__init__()
         with np.load(path) as arrays:
