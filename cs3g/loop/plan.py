@@ -107,9 +107,10 @@ async def make_plan(options: LoopOptions, bootstrap: str, sources: Sequence[Sour
         )
     stale = write_stale(options.student_model, options.out / "stale", amount=options.stale_amount)
     sound_id = registry.add(resolve_artifact(options.student_model))
-    policy = load_trigger_policy(
-        options.policy, **({} if options.policy else {**POLICY, "student_id": sound_id})
-    )
+    policy = load_trigger_policy(options.policy, **({} if options.policy else POLICY))
+    if policy.student_id is None:
+        # What was learned once is not learned anew from the few windows that were seen since.
+        policy = policy.model_copy(update={"student_id": sound_id})
     activations = (
         registry.activate(UNIVERSE, "student", sound_id, detail="the sound student"),
         registry.activate(
