@@ -27,6 +27,7 @@ from cs3g_model.inputs import Graph, SnapshotTensors
 from cs3g_model.selection import SECTOR_AFFINITY, select_edges
 from cs3g_model.snapshots import slots_of
 from cs3g_model.ssm import SelectiveSSM
+from cs3g_model.teacher_kernel import mix_strongest
 
 with warnings.catch_warnings():
     # PyTorch Geometric scripts classes while it is imported, which newer torch deprecates.
@@ -119,6 +120,32 @@ class EvolvingGraph(nn.Module):
         source = (index[..., :-1] + base)[kept]
         destination = (torch.arange(N, device=y.device)[:, None] + base).expand_as(kept)[kept]
         return Graph(torch.stack([source, destination]), weight[kept], logits[..., :-1]), after
+
+    @torch.no_grad()
+    def mix(
+        self, y: Tensor, values: Tensor, x: SnapshotTensors, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Send values (1, N, D) along the graph of one window in which all are present, without making it.
+
+        The same function as `forward` and the passing of its messages, to float32's accuracy.
+        """
+        q, k, after = self.evolve(y, x.mask, state)
+        neighbors, weights, stops = self._slots(x)
+        out = torch.empty_like(values)
+        mix_strongest(
+            q[0].contiguous().numpy(),
+            k[0].contiguous().numpy(),
+            values[0].contiguous().numpy(),
+            self.coefficients().numpy(),
+            x.sector.numpy(),
+            neighbors[0],
+            weights[0],
+            stops,
+            self.has_sector,
+            self.edges,
+            out[0].numpy(),
+        )
+        return out, after
 
     def evolve(
         self, y: Tensor, mask: Tensor, state: dict[str, Tensor]

@@ -22,6 +22,7 @@ from numba.extending import lower_builtin, models, register_model
 __all__ = [
     "LANES",
     "Lanes",
+    "any_above",
     "element",
     "fma",
     "larger",
@@ -188,6 +189,17 @@ _support(operator.add, "fadd")
 _support(operator.sub, "fsub")
 _support(operator.mul, "fmul")
 _support(operator.truediv, "fdiv")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def any_above(_: Any, a: Any, threshold: Any) -> Any:
+    """Whether a lane is above a float32."""
+
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        above = builder.fcmp_ordered(">", values[0], _spread(builder, values[1]))
+        return _call(builder, "llvm.vector.reduce.or.v16i1", ir.IntType(1), [above])
+
+    return types.boolean(lanes, types.float32), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]

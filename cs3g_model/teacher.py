@@ -32,6 +32,8 @@ class TeacherBlock(nn.Module):
         super().__init__()
         D = config.width
         self.config = config
+        self.serving = False
+        """Whether single windows are scored in which all are present, and no graph is asked for."""
         self.inward = nn.Linear(D, D)
         self.ssm = SelectiveSSM(D, config.state_size)
         self.outward = nn.Linear(D, D)
@@ -70,7 +72,11 @@ class TeacherBlock(nn.Module):
         centered = center(y, x.mask)
         parts = []
         graph = None
-        if self.config.graph:
+        if self.config.graph and self.serving:
+            m, evolved = self.graph.mix(y, self.values(centered), x, state)
+            after |= evolved
+            parts.append(m)
+        elif self.config.graph:
             graph, evolved = self.graph(y, x, state)
             after |= evolved
             T, N, D = y.shape

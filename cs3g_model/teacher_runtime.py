@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from cs3g_model.protocol import Role
 from cs3g_model.shapes import check_snapshots
 from cs3g_model.snapshots import Snapshots
 from cs3g_model.state import HiddenState
-from cs3g_model.teacher import Teacher
+from cs3g_model.teacher import Teacher, TeacherBlock
 
 __all__ = ["TeacherRuntime", "load_tensors", "single_thread"]
 
@@ -77,6 +78,8 @@ class TeacherRuntime:
         self.warmup = config.warmup
         self._module = Teacher(config).eval()
         load_tensors(self._module, tensors)
+        for block in self._module.blocks:
+            cast(TeacherBlock, block).serving = True
 
     def initial_state(self, n: int) -> HiddenState:
         """State of `n` instruments that were never seen."""
