@@ -16,10 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from plain_step import PlainStep
 
-Step = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+Array = npt.NDArray[np.float32]
+Step = Callable[..., tuple[Array, ...]]
 
 
 def main() -> None:
@@ -59,18 +61,18 @@ def median_us(step: Callable[[], object], steps: int) -> float:
     return float(np.median(taken)) * 1e6
 
 
-def compiled_step(model: PlainStep, *example: np.ndarray) -> tuple[Step, Callable[[], object]]:
+def compiled_step(model: PlainStep, *example: Array) -> tuple[Step, Callable[[], object]]:
     """`torch.compile` for these shapes."""
     compiled = torch.compile(model, dynamic=False)
     tensors = [torch.from_numpy(a.copy()) for a in example]
 
-    def step(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    def step(*arrays: Array) -> tuple[Array, ...]:
         return tuple(t.numpy() for t in compiled(*(torch.from_numpy(a) for a in arrays)))
 
     return step, lambda: compiled(*tensors)
 
 
-def onnxruntime_step(model: PlainStep, *example: np.ndarray) -> tuple[Step, Callable[[], object]]:
+def onnxruntime_step(model: PlainStep, *example: Array) -> tuple[Step, Callable[[], object]]:
     """ONNX Runtime on one thread, all its optimizations on."""
     import onnxruntime
 
@@ -86,7 +88,7 @@ def onnxruntime_step(model: PlainStep, *example: np.ndarray) -> tuple[Step, Call
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def step(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    def step(*arrays: Array) -> tuple[Array, ...]:
         return tuple(session.run(None, dict(zip(names, arrays, strict=True))))
 
     fixed = {name: array.copy() for name, array in zip(names, example, strict=True)}
