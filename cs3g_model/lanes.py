@@ -22,12 +22,14 @@ from numba.extending import lower_builtin, models, register_model
 __all__ = [
     "LANES",
     "Lanes",
-    "any_above",
+    "bits_at_least",
+    "count_bits",
     "element",
     "fma",
     "larger",
     "load",
     "load_first",
+    "lowest_bit",
     "magnitude",
     "never_inline",
     "power_of_two",
@@ -192,14 +194,38 @@ _support(operator.truediv, "fdiv")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def any_above(_: Any, a: Any, threshold: Any) -> Any:
-    """Whether a lane is above a float32."""
+def bits_at_least(_: Any, a: Any, threshold: Any) -> Any:
+    """Return an integer whose bit i says whether a >= threshold in lane i; one of the two may be a float32."""
+    if not {a, threshold} <= {lanes, types.float32}:
+        return None
 
     def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        above = builder.fcmp_ordered(">", values[0], _spread(builder, values[1]))
-        return _call(builder, "llvm.vector.reduce.or.v16i1", ir.IntType(1), [above])
+        pairs = zip(values, call.args, strict=True)
+        a, b = (v if t == lanes else _spread(builder, v) for v, t in pairs)
+        reached = builder.fcmp_ordered(">=", a, b)
+        return builder.zext(builder.bitcast(reached, ir.IntType(LANES)), ir.IntType(64))
 
-    return types.boolean(lanes, types.float32), codegen
+    return types.int64(a, threshold), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(_: Any, bits: Any) -> Any:
+    """Return the number of the lowest bit that is set; there has to be one."""
+
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.IntType(1)(1))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def count_bits(_: Any, bits: Any) -> Any:
+    """Return how many bits are set."""
+
+    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
+        return builder.ctpop(values[0])
+
+    return types.int64(types.int64), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -12,7 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import LANES, any_above, element, fma, load, splat, spread, store
+from cs3g_model.lanes import (
+    LANES,
+    bits_at_least,
+    count_bits,
+    element,
+    fma,
+    larger,
+    load,
+    lowest_bit,
+    splat,
+    spread,
+    store,
+)
 from cs3g_model.selection import SECTOR_AFFINITY
 from cs3g_model.vector_math import ZERO, exponential
 
@@ -23,6 +35,7 @@ Indices = NDArray[np.int64]
 
 _AFFINITY: Final = np.float32(SECTOR_AFFINITY)
 _LOWEST: Final = np.float32(-np.inf)
+_FLOOR: Final = np.finfo(np.float32).min  # below all that counts, above what does not
 
 
 @kernel
@@ -62,7 +75,12 @@ def mix_strongest(
     keys = np.zeros(R * padded, np.float32)
     row = np.empty(padded, np.float32)
     codes = sector.astype(np.int32)
-    best, chosen = np.empty(edges + 1, np.float32), np.empty(edges + 1, np.int64)
+    maxima = np.empty((edges + LANES) // LANES * 2 * LANES, np.float32)
+    strengths, places, ranks = (
+        np.empty(padded, np.float32),
+        np.zeros(padded, np.int64),
+        np.empty(padded, np.int64),
+    )
     for h in range(H):
         for j in range(N):
             for r in range(R):
@@ -80,8 +98,9 @@ def mix_strongest(
                     row[j] += bonus if codes[j] == codes[i] else ZERO
             _add_relations(row, i, neighbors, weights, stops, coefficients[h], 1 if has_sector else 0)
             row[i] = _LOWEST
-            _search(row, best, chosen)
-            _send(best, chosen, own, values, h * width, width, out[i])
+            n = _collect(row, maxima, edges + 1, strengths, places)
+            _rank_all(strengths, n, ranks)
+            _send(strengths, places, ranks, n, edges, own, values, h * width, width, out[i])
 
 
 @kernel(part=True)
@@ -109,41 +128,97 @@ def _add_relations(
 
 
 @kernel(part=True)
-def _search(row: Array, best: Array, chosen: Indices) -> None:
-    # The strongest by descending logit, ties by the lower index.
-    last = len(best) - 1
-    best[:] = _LOWEST
-    chosen[:] = 0
+def _collect(row: Array, maxima: Array, wanted: int, values: Array, places: Indices) -> int:
+    """Collect, in order of index, what may be among the `wanted` strongest of a row; return how many that are.
+
+    The maxima of the lanes over parts of the row are different elements of it. So the `wanted`-th strongest of
+    these bounds the row's own from below, and not many elements pass it.
+    """
+    vectors, parts = len(row) // LANES, len(maxima) // LANES
+    for part in range(parts):
+        most = splat(_LOWEST)
+        for v in range(part * vectors // parts, (part + 1) * vectors // parts):
+            most = larger(load(row, v * LANES), most)
+        store(maxima, part * LANES, most)
+    bound = _FLOOR
+    for i in range(len(maxima)):
+        x = element(maxima, i)
+        if x > bound and _count_at_least(maxima, len(maxima), x) >= wanted:
+            bound = x
+    n = 0
     for start in range(0, len(row), LANES):
-        if not any_above(load(row, start), best[last]):
-            continue
-        for j in range(start, start + LANES):
-            x = element(row, j)
-            if x > best[last]:
-                place = last
-                while place > 0 and best[place - 1] < x:
-                    best[place] = best[place - 1]
-                    chosen[place] = chosen[place - 1]
-                    place -= 1
-                best[place] = x
-                chosen[place] = j
+        bits = bits_at_least(load(row, start), bound)
+        while bits:
+            j = start + lowest_bit(bits)
+            bits &= bits - 1
+            values[n], places[n] = element(row, j), j
+            n += 1
+    while n % LANES:
+        values[n] = _LOWEST
+        n += 1
+    return n
+
+
+@kernel(part=True)
+def _count_at_least(values: Array, n: int, x: np.float32) -> int:
+    count = 0
+    for i in range(0, n, LANES):
+        count += count_bits(bits_at_least(load(values, i), x))
+    return count
+
+
+@kernel(part=True)
+def _has_equals(values: Array, n: int, x: np.float32, rank: int) -> bool:
+    # Whether x, of which `rank` others are at least as large, is there more than once.
+    count = 0
+    for i in range(0, n, LANES):
+        count += count_bits(bits_at_least(x, load(values, i)))
+    return count + rank > n
+
+
+@kernel(part=True)
+def _rank_all(values: Array, n: int, ranks: Indices) -> None:
+    # How many are stronger than each, or as strong and before it; what fills up the last vector comes last.
+    for i in range(n):
+        x = values[i]
+        rank = _count_at_least(values, n, x) - 1
+        if x == _LOWEST:
+            rank = n
+        elif _has_equals(values, n, x, rank):
+            for j in range(i + 1, n):
+                rank -= values[j] == x
+        ranks[i] = rank
 
 
 @kernel(part=True)
 def _send(
-    best: Array, chosen: Indices, own: np.float32, values: Array, column: int, width: int, out: Array
+    strengths: Array,
+    places: Indices,
+    ranks: Indices,
+    n: int,
+    edges: int,
+    own: np.float32,
+    values: Array,
+    column: int,
+    width: int,
+    out: Array,
 ) -> None:
-    last = len(best) - 1
-    top = max(best[0], own)
-    cut = exponential(best[last] - top) if best[last] > _LOWEST else ZERO
+    top, cut = own, _LOWEST
+    for i in range(n):
+        top = max(top, strengths[i])
+        if ranks[i] == edges:
+            cut = strengths[i]
+    below = exponential(cut - top) if cut > _LOWEST else ZERO
+    for i in range(0, n, LANES):
+        store(strengths, i, larger(exponential(load(strengths, i) - top) - below, ZERO))
     total = exponential(own - top)
     for c in range(column, column + width):
         out[c] = ZERO
-    for m in range(last):
-        if best[m] > _LOWEST:
-            share = max(exponential(best[m] - top) - cut, ZERO)
+    for i in range(n):
+        if ranks[i] < edges and strengths[i] > ZERO:
+            share = strengths[i]
             total += share
             for c in range(column, column + width):
-                out[c] += share * values[chosen[m], c]
+                out[c] += share * values[places[i], c]
     for c in range(column, column + width):
         out[c] /= total

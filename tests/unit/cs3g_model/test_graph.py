@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from cs3g_model.graph import EvolvingGraph, WeightedSum
@@ -129,3 +130,31 @@ def test_a_row_without_enough_others_is_filled_with_itself() -> None:
         none,
     )
     assert index[0].tolist() == [[2, 0, 0], [0, 2, 1], [0, 2, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(("N", "edges"), [(1, 4), (3, 4), (17, 16), (40, 16), (90, 3)])
+@pytest.mark.parametrize("relations", [(), ("lead",), RELATIONS])
+def test_mixing_without_the_graph_is_passing_along_it(N: int, edges: int, relations: tuple[str, ...]) -> None:
+    torch.manual_seed(N)
+    graph = EvolvingGraph(8, heads=2, rank=3, edges=edges, state_size=2, relations=relations)
+    x = snapshot_tensors(make_snapshots(T=1, N=N, presence=2.0))
+    state = initial_tensors(graph.state_shapes(), N)
+    y, values = 3 * torch.randn(1, N, 8), torch.randn(1, N, 8)
+    with torch.no_grad():
+        made, after = graph(y, x, state)
+        rows = values.view(1, N, 2, 4).transpose(1, 2).reshape(2 * N, 4)
+        told = WeightedSum()(rows, made).view(2, N, 4).transpose(0, 1).reshape(1, N, 8)
+        mixed, same = graph.mix(y, values, x, state)
+    torch.testing.assert_close(mixed, told, rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(same, after)
+
+
+def test_equally_strong_edges_are_kept_by_index() -> None:
+    N, edges = 50, 4
+    graph = EvolvingGraph(8, heads=1, rank=3, edges=edges, state_size=0, relations=())
+    x = snapshot_tensors(make_snapshots(T=1, N=N, presence=2.0))
+    y, values = torch.ones(1, N, 8), torch.randn(1, N, 8)
+    with torch.no_grad():
+        mixed, _ = graph.mix(y, values, x, {})
+    # Every logit is the same, so that nothing is above the first that is cut.
+    np.testing.assert_array_equal(mixed.numpy(), 0)
