@@ -14,6 +14,7 @@ from torch.nn import functional
 from cs3g_model.constants import EPSILON, RELATION_SCALE, SECTOR
 from cs3g_model.inputs import SnapshotTensors
 from cs3g_model.snapshots import slots_of
+from cs3g_model.teacher_kernel import mix_neighbors
 from cs3g_model.wavelets import soft_threshold
 
 __all__ = ["LowRankMixer", "RelationMixer", "center", "relation_mixers", "sector_mean"]
@@ -101,6 +102,24 @@ class RelationMixer(nn.Module):
         values = v.reshape(T * N, v.shape[-1]).index_select(0, row.reshape(-1)).view(T, N, K, v.shape[-1])
         norm = functional.softplus(RELATION_SCALE * self.mass) + weight.abs().sum(-1, keepdim=True)
         return (weight[..., None] * values).sum(2) / norm
+
+    @torch.no_grad()
+    def serve(self, v: Tensor, x: SnapshotTensors) -> Tensor:
+        """`forward` of one window in which all are present, to float32's accuracy."""
+        if self.relation == SECTOR:
+            return sector_mean(v, x)
+        slots, out = slots_of(x.relations, self.relation), torch.empty_like(v)
+        mix_neighbors(
+            v[0].contiguous().numpy(),
+            x.neighbors[0].numpy(),
+            x.neighbor_weights[0].numpy(),
+            slots.start,
+            slots.stop,
+            RELATION_SCALE * self.threshold.abs().item(),
+            functional.softplus(RELATION_SCALE * self.mass).item(),
+            out[0].numpy(),
+        )
+        return out
 
 
 def relation_mixers(relations: tuple[str, ...]) -> nn.ModuleList:

@@ -12,7 +12,7 @@ from cs3g_model.config import TeacherConfig
 from cs3g_model.constants import SMALL_GAIN
 from cs3g_model.graph import EvolvingGraph, WeightedSum
 from cs3g_model.inputs import Graph, ModelOutput, SnapshotTensors, State
-from cs3g_model.mixing import center, relation_mixers
+from cs3g_model.mixing import RelationMixer, center, relation_mixers
 from cs3g_model.ssm import SelectiveSSM
 from cs3g_model.wavelets import BandProjection, CausalHaarBank
 
@@ -84,7 +84,9 @@ class TeacherBlock(nn.Module):
             v = self.values(centered).view(T, N, H, D // H).transpose(1, 2).reshape(T * H * N, D // H)
             m = self.passing(v, graph).view(T, H, N, D // H).transpose(1, 2).reshape(T, N, D)
             parts.append(m)
-        parts += [relation(centered, x) for relation in self.relations]
+        for relation in self.relations:
+            mixer = cast(RelationMixer, relation)
+            parts.append(mixer.serve(centered, x) if self.serving else mixer(centered, x))
         out = self.outward(y)
         if parts:
             m = torch.cat(parts, dim=-1)

@@ -28,7 +28,7 @@ from cs3g_model.lanes import (
 from cs3g_model.selection import SECTOR_AFFINITY
 from cs3g_model.vector_math import ZERO, exponential
 
-__all__ = ["mix_strongest"]
+__all__ = ["mix_neighbors", "mix_strongest"]
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -101,6 +101,36 @@ def mix_strongest(
             n = _collect(row, maxima, edges + 1, strengths, places)
             _rank_all(strengths, n, ranks)
             _send(strengths, places, ranks, n, edges, own, values, h * width, width, out[i])
+
+
+@kernel
+def mix_neighbors(
+    values: Array,
+    neighbors: Indices,
+    weights: Array,
+    first: int,
+    stop: int,
+    threshold: float,
+    mass: float,
+    out: Array,
+) -> None:
+    """Compute the shrunken means of `mixing.RelationMixer` over slots [first, stop), all being present.
+
+    Shapes: values and out (N, D), neighbors and weights (N, K).
+    """
+    limit, D = np.float32(threshold), values.shape[1]
+    for i in range(len(values)):
+        total, norm = out[i], np.float32(mass)
+        total[:] = ZERO
+        for k in range(first, stop):
+            j = neighbors[i, k]
+            if j >= 0:
+                share = weights[i, k] - min(max(weights[i, k], -limit), limit)
+                norm += abs(share)
+                for c in range(D):
+                    total[c] += share * values[j, c]
+        for c in range(D):
+            total[c] /= norm
 
 
 @kernel(part=True)
