@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError, ResumeMismatch
-from replay.opaque import concatenate, take
+from replay.opaque import take
 from topics.envelope import MAX_MESSAGE_BYTES, Message
 from topics.messages import tick_message
 from topics.runs import TickRun
-from topics.ticks import tick_schema
+from topics.ticks import join_records, tick_schema
 from topics.types import RecordArray
 
 
@@ -170,7 +170,7 @@ class Batcher:
         for partition, buffer in enumerate(self._buffers):
             if self._buffered[partition] < at_least or only not in (None, partition):
                 continue
-            run = concatenate(buffer)
+            run = join_records(buffer)
             index = 0
             while len(run) >= at_least:
                 piece, run = run[: self._batch_ticks], run[self._batch_ticks :]

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.opaque import concatenate, take
+from replay.opaque import take
+from topics.ticks import join_records
 from topics.types import RecordArray
 
 _WIDTH: Final = 16
@@ -103,13 +104,13 @@ def rechunk(chunks: Iterator[RecordArray], rows: int) -> Iterator[RecordArray]:
         n_held += len(records)
         if n_held < rows:
             continue
-        whole = concatenate(held)
+        whole = join_records(held)
         end = n_held - n_held % rows
         for start in range(0, end, rows):
             yield whole[start : start + rows]
         held, n_held = ([whole[end:]], n_held - end) if end < n_held else ([], 0)
     if held:
-        yield concatenate(held)
+        yield join_records(held)
 
 
 def _load(chunks: Iterator[RecordArray], clock: str) -> _Head | None:
@@ -124,6 +125,6 @@ def _merged(pieces: list[tuple[RecordArray, NDArray[np.uint64]]]) -> RecordArray
     if len(pieces) == 1:
         return pieces[0][0]
     times = np.concatenate([times for _, times in pieces])
-    records = concatenate([records for records, _ in pieces])
+    records = join_records([records for records, _ in pieces])
     # The pieces are sorted runs in the order of their streams: a stable sort by time alone is the whole key.
     return take(records, np.argsort(times, kind="stable"))

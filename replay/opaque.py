@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +26,3 @@ def blank(schema: TickSchema, n_records: int) -> RecordArray:
     one = opaque(blank_records(schema, 1))
     records: RecordArray = np.repeat(one, n_records).view(schema.dtype)
     return records
-
-
-def concatenate(parts: Sequence[RecordArray]) -> RecordArray:
-    """Return several runs of records of one dtype as one; a single one as it is."""
-    if len(parts) == 1:
-        return parts[0]
-    joined: RecordArray = np.concatenate([opaque(part) for part in parts]).view(parts[0].dtype)
-    return joined

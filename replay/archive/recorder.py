@@ -14,14 +14,13 @@ from pipeline.graph_archive import date_key, gathered, stage_graphs
 from pipeline.graph_table import read_instrument_ids
 from replay.archive.row_tables import Stored, message_rows, prediction_rows, window_rows, write_rows
 from replay.archive.tick_table import write_tick_table
-from replay.opaque import concatenate
 from topics.cuts import slice_graphs
 from topics.envelope import DBN, ONE_TICK_JSON, Envelope
 from topics.errors import SchemaError
 from topics.graphs_codec import GRAPHS_SCHEMA, decode_graphs
 from topics.predictions_codec import PREDICTIONS_SCHEMA, decode_predictions
 from topics.runs import GraphRun, TickRun
-from topics.ticks import SCHEMAS, decode_ticks
+from topics.ticks import SCHEMAS, decode_ticks, join_records
 from topics.types import UInt32Array
 from topics.windows_codec import WINDOWS_SCHEMA, decode_windows
 
@@ -124,7 +123,7 @@ class Recorder:
             by_date[date_key(int(message.value.records["ts_event"][0]) + 1, 1)].append(message)
         for date, of_date in by_date.items():
             runs: list[TickRun] = [message.value for message in of_date]
-            records = concatenate([run.records for run in runs])
+            records = join_records([run.records for run in runs])
             offsets = np.repeat(
                 np.array([message.offset for message in of_date], np.int64),
                 [len(run.records) for run in runs],

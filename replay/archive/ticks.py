@@ -15,11 +15,10 @@ import pyarrow.parquet as pq
 from pipeline.archive_folder import Part, read_manifest, verify
 from pipeline.errors import ArchiveError
 from replay.archive.tick_table import read_tick_table
-from replay.opaque import concatenate
 from replay.sources.base import CHUNK_ROWS
 from topics.control import Instrument
 from topics.runs import TickRun
-from topics.ticks import SCHEMAS
+from topics.ticks import SCHEMAS, join_records
 from topics.types import RecordArray
 
 _TICKS: Final = "ticks"
@@ -128,9 +127,9 @@ def _coalesced(runs: Iterator[TickRun]) -> Iterator[TickRun]:
     schema, n_held = "", 0
     for run in runs:
         if held and (run.schema != schema or n_held >= CHUNK_ROWS):
-            yield TickRun(schema, concatenate(held))
+            yield TickRun(schema, join_records(held))
             held, n_held = [], 0
         held.append(run.records)
         schema, n_held = run.schema, n_held + len(run.records)
     if held:
-        yield TickRun(schema, concatenate(held))
+        yield TickRun(schema, join_records(held))

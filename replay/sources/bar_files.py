@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from replay.errors import InvalidRow, SchemaMismatch
-from replay.opaque import blank, concatenate, take
+from replay.opaque import blank, take
 from replay.sources.base import Block, Selection, StreamSource, Tally, by_position, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
 from replay.sources.tables import Table
-from topics.ticks import tick_schema
+from topics.ticks import join_records, tick_schema
 from topics.types import NANOS_PER_DAY, NANOS_PER_SECOND, Float64Array, RecordArray
 
 _OHLC: Final = ("open", "high", "low", "close")
@@ -86,7 +86,7 @@ def panel_source(
             blocks.append(_block(columns, "ohlcv-1d", known, selection, tally, volume_unit))
         if not blocks:
             return
-        records = concatenate([block.records for block in blocks])
+        records = join_records([block.records for block in blocks])
         rows = np.concatenate([block.first_row + _offsets(block) for block in blocks])
         order = np.lexsort((records["instrument_id"], records["ts_event"]))
         records = take(records, order)
