@@ -12,9 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cs3g_model.features import FEATURE_SCHEMA_VERSION
 from pipeline.durations import parse_duration
-from pipeline.errors import ConfigError
 from pipeline.graph_config import GraphConfig
 from pipeline.registry.location import default_registry_url
+from pipeline.setting_errors import setting_error
 from pipeline.windows import MAX_SIZE_NS
 from topics.specs import TopicNames, is_replay_name, topic_names
 from topics.types import Mode
@@ -208,19 +208,4 @@ def load_config(**settings: Any) -> PipelineConfig:
     try:
         return PipelineConfig(**{name: value for name, value in settings.items() if value is not None})
     except ValidationError as error:
-        raise _config_error(error) from error
-
-
-def _config_error(error: ValidationError) -> ConfigError:
-    first = error.errors(include_url=False)[0]
-    setting = str(first["loc"][0]) if first["loc"] else ""
-    rule = first["msg"].removeprefix("Value error, ")
-    if not setting:
-        return ConfigError(rule)
-    field = PipelineConfig.model_fields.get(setting)
-    secret = field is not None and field.annotation == (SecretStr | None)
-    shown = "" if secret else f" (={first.get('input')!r})"
-    return ConfigError(
-        f"`{setting}`{shown}: {rule}; it is set by argument or by {ENVIRONMENT_PREFIX}{setting.upper()}",
-        setting=setting,
-    )
+        raise setting_error(error, PipelineConfig) from error

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.errors import ConfigError
+from pipeline.setting_errors import setting_error
 from topics.types import Mode, Role
 
 OUTCOMES_PREFIX: Final = "CS3G_OUTCOMES_"
@@ -73,17 +73,4 @@ def load_outcomes_config(**settings: Any) -> OutcomesConfig:
     try:
         return OutcomesConfig(**{name: value for name, value in settings.items() if value is not None})
     except ValidationError as error:
-        raise setting_error(error, OUTCOMES_PREFIX) from error
-
-
-def setting_error(error: ValidationError, prefix: str) -> ConfigError:
-    """Return the first broken rule in one line, with the setting, its value and where it is set."""
-    first = error.errors(include_url=False)[0]
-    setting = ".".join(map(str, first["loc"][:1]))
-    rule = first["msg"].removeprefix("Value error, ")
-    if not setting:
-        return ConfigError(rule)
-    return ConfigError(
-        f"`{setting}` (={first.get('input')!r}): {rule}; it is set by argument or by {prefix}{setting.upper()}",
-        setting=setting,
-    )
+        raise setting_error(error, OutcomesConfig) from error

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.durations import parse_duration
 from pipeline.errors import ConfigError
-from pipeline.outcomes_config import setting_error
+from pipeline.setting_errors import setting_error
 from topics.retraining import JobKind, Promotion
 
 TRIGGER_PREFIX: Final = "CS3G_TRIGGER_"
@@ -129,4 +129,4 @@ def load_trigger_policy(path: Path | None = None, **settings: Any) -> TriggerPol
     try:
         return TriggerPolicy(**values)
     except ValidationError as error:
-        raise setting_error(error, TRIGGER_PREFIX) from error
+        raise setting_error(error, TriggerPolicy) from error
