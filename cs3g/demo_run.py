@@ -26,6 +26,7 @@ from cs3g.live_view import LiveView, RoleProgress
 from cs3g.models import load_role_artifact
 from cs3g.prediction_frame import write_predictions
 from cs3g.processes import WorkerProcesses
+from cs3g.run_inputs import broker_at, open_data
 from cs3g.session import (
     SessionResult,
     SessionStopped,
@@ -37,12 +38,9 @@ from cs3g.session_plan import SessionPlan
 from cs3g.stopping import stop_event
 from cs3g_model.artifacts import Manifest
 from pipeline.config import load_config
-from pipeline.errors import ConfigError
 from replay.config import ReplayConfig
-from replay.sources.base import Selection, Source
-from replay.sources.open import open_sources
-from replay.sources.relations import Relations, read_relations
-from topics.embedded import NOTICE, EmbeddedBroker
+from replay.sources.base import Source
+from replay.sources.relations import Relations
 from topics.specs import replay_prefix
 from topics.types import Role
 
@@ -83,35 +81,31 @@ def run_demo(options: DemoOptions) -> None:
     # As Ctrl-C does: everything that was started is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
-    paths = options.data or (DEFAULT_DATA,)
-    sources = open_sources(paths, Selection(symbols=options.symbols))
-    if not sources:
-        raise ConfigError(f"no selected symbol is in {', '.join(paths)}")
-    relations = None if options.sectors is None else read_relations(options.sectors)
+    sources, relations = open_data(options.data or (DEFAULT_DATA,), options.symbols, options.sectors)
     with ExitStack() as stack:
-        bootstrap = options.bootstrap_servers
-        if bootstrap is None:
-            bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap
-            console.print(f"{NOTICE}: {bootstrap}", highlight=False)
+        bootstrap = stack.enter_context(broker_at(options.bootstrap_servers, console))
         plan = _plan(options, bootstrap, sources)
         manifests = {role: load_role_artifact(plan.config, role).manifest for role in plan.roles}
         processes = stack.enter_context(
             WorkerProcesses(log_dir(options.out), worker_environment(plan.config))
         )
         roles = {role: RoleProgress() for role in plan.roles}
-        view = stack.enter_context(LiveView(console, roles))
-        view.status = f"starting {plan.workers} worker(s){' and a teacher' if plan.teacher else ''}"
-        view.refresh()
+        with LiveView(console, roles) as view:
+            view.status = f"starting {plan.workers} worker(s){' and a teacher' if plan.teacher else ''}"
+            view.refresh()
 
-        async def session() -> SessionResult:
-            stop = stop_event()
-            return await run_session(plan, sources, processes, view, roles, relations=relations, stop=stop)
+            async def session() -> SessionResult:
+                stop = stop_event()
+                return await run_session(
+                    plan, sources, processes, view, roles, relations=relations, stop=stop
+                )
 
-        try:
-            result = asyncio.run(session())
-        except SessionStopped as stopped:
-            raise KeyboardInterrupt from stopped
-    _finish(console, options.out, plan, sources, relations, manifests, result)
+            try:
+                result = asyncio.run(session())
+            except SessionStopped as stopped:
+                raise KeyboardInterrupt from stopped
+        # Before anything is stopped: what was reached is written, however the workers and the broker end.
+        _finish(console, options.out, plan, sources, relations, manifests, result)
 
 
 def _plan(options: DemoOptions, bootstrap: str, sources: list[Source]) -> SessionPlan:

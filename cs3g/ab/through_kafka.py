@@ -22,6 +22,7 @@ from cs3g.ab.history import Input, replay_settings
 from cs3g.ab.models import Contender
 from cs3g.live_view import LiveView, RoleProgress
 from cs3g.processes import WorkerProcesses
+from cs3g.run_inputs import broker_at
 from cs3g.session import (
     SessionResult,
     SessionStopped,
@@ -31,7 +32,6 @@ from cs3g.session import (
 )
 from cs3g.session_plan import SessionPlan
 from cs3g.stopping import stop_event
-from topics.embedded import NOTICE, EmbeddedBroker
 from topics.runs import PredictionRun
 from topics.specs import replay_prefix
 from topics.types import Role
@@ -97,10 +97,7 @@ def score_through_kafka(
         models_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cs3g-ab-")))
         for one in contenders:
             shutil.copytree(one.artifact.path, models_dir / one.manifest.model_id)
-        address = bootstrap
-        if address is None:
-            address = stack.enter_context(EmbeddedBroker()).bootstrap
-            console.print(f"{NOTICE}: {address}", highlight=False)
+        address = stack.enter_context(broker_at(bootstrap, console))
         embedded = bootstrap is None
         results = [
             _replay(given, pair, models_dir, out / f"replay-{number}", console, address, embedded=embedded)

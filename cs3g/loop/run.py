@@ -18,14 +18,12 @@ from cs3g.loop.plan import LoopOptions, LoopPlan, make_plan
 from cs3g.loop.report import loop_values, story
 from cs3g.prediction_frame import write_predictions
 from cs3g.processes import WorkerProcesses
+from cs3g.run_inputs import broker_at, open_data
 from cs3g.session import SessionResult, SessionStopped, log_dir, run_session, worker_environment
 from cs3g.stopping import stop_event
-from pipeline.errors import ConfigError
-from replay.sources.base import Selection, Source
-from replay.sources.open import open_sources
-from replay.sources.relations import Relations, read_relations
+from replay.sources.base import Source
+from replay.sources.relations import Relations
 from topics.admin import create_topics
-from topics.embedded import NOTICE, EmbeddedBroker
 from topics.types import Role
 
 
@@ -37,27 +35,22 @@ def run_loop(options: LoopOptions) -> None:
     ConfigError, replay.errors.ReplayError, topics.errors.TopicError
         An option, a file, a port or a broker is not as needed; nothing is left running.
     """
+    # As Ctrl-C does: everything that was started is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
-    sources = open_sources(options.paths, Selection(symbols=options.symbols))
-    if not sources:
-        raise ConfigError(f"no selected symbol is in {', '.join(options.paths)}")
-    relations = None if options.sectors is None else read_relations(options.sectors)
+    sources, relations = open_data(options.paths, options.symbols, options.sectors)
     with ExitStack() as stack:
-        bootstrap = options.bootstrap_servers
-        if bootstrap is None:
-            bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap
-            console.print(f"{NOTICE}: {bootstrap}", highlight=False)
+        bootstrap = stack.enter_context(broker_at(options.bootstrap_servers, console))
         plan = asyncio.run(make_plan(options, bootstrap, sources))
         environment = worker_environment(plan.session.config) | plan.environment
         processes = stack.enter_context(WorkerProcesses(log_dir(options.out), environment))
         roles = {role: RoleProgress() for role in plan.session.roles}
-        view = stack.enter_context(LiveView(console, roles))
-        try:
-            result, records = asyncio.run(_session(plan, sources, relations, processes, view, roles))
-        except SessionStopped as stopped:
-            raise KeyboardInterrupt from stopped
-        # Before anything is stopped: what was reached is written, however the workers end.
+        with LiveView(console, roles) as view:
+            try:
+                result, records = asyncio.run(_session(plan, sources, relations, processes, view, roles))
+            except SessionStopped as stopped:
+                raise KeyboardInterrupt from stopped
+        # Before anything is stopped: what was reached is written, however the workers and the broker end.
         _finish(console, options, plan, result, records)
 
 
