@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cs3g.commands.options import DEFAULT_BOOTSTRAP, Bootstrap, Prefix, Universe
+
 if TYPE_CHECKING:
     from topics.control import Outcome
 
 app = typer.Typer(help="Look at outcomes and trigger decisions.", no_args_is_help=True)
 
 RoleChoice = Annotated[Literal["student", "teacher", "both"], typer.Option(help="Whose outcomes.")]
-Bootstrap = Annotated[
-    str, typer.Option(envvar="CS3G_BOOTSTRAP_SERVERS", help="Kafka brokers, host:port[,host:port].")
-]
-Universe = Annotated[str, typer.Option(envvar="CS3G_UNIVERSE", help="Name of the universe.")]
-Prefix = Annotated[
-    str,
-    typer.Option("--topic-prefix", envvar="CS3G_TOPIC_PREFIX", help="e.g. replay.<run_id>. for a replay."),
-]
-
-DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
 
 
 @app.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cs3g.commands.options import DEFAULT_BOOTSTRAP, Bootstrap, Prefix, Universe
+
 if TYPE_CHECKING:
     from topics.client import PredictionReader
     from topics.runs import PredictionRun
@@ -16,16 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Tail, export and digest predictions.", no_args_is_help=True)
 
 RoleChoice = Annotated[Literal["student", "teacher", "both"], typer.Option(help="Whose predictions.")]
-Bootstrap = Annotated[
-    str, typer.Option(envvar="CS3G_BOOTSTRAP_SERVERS", help="Kafka brokers, host:port[,host:port].")
-]
-Universe = Annotated[str, typer.Option(envvar="CS3G_UNIVERSE", help="Name of the universe.")]
-Prefix = Annotated[
-    str,
-    typer.Option("--topic-prefix", envvar="CS3G_TOPIC_PREFIX", help="e.g. replay.<run_id>. for a replay."),
-]
-
-DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
 
 
 @app.command()
