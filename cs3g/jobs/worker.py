@@ -187,12 +187,8 @@ class JobWorker:
                 # A full disk: without a record the job must not count as done, so it waits, and says so.
                 self._hear(JobEvent(progress=1.0, detail=one_line(f"waits to write its result: {error}")))
                 await self._say_running()
-            try:
-                async with asyncio.timeout(self._settings.lease_s / _SAYS_PER_LEASE):
-                    await self._over.wait()
+            if await self._ends_meanwhile():
                 return None
-            except TimeoutError:
-                pass
 
     async def _announce(self, result: JobResult) -> None:
         if result.activation_seq is None:
@@ -219,11 +215,16 @@ class JobWorker:
             await self._say_running()
             await self._say_queued()
             await self._evict_the_dead()
-            try:
-                async with asyncio.timeout(self._settings.lease_s / _SAYS_PER_LEASE):
-                    await self._over.wait()
-            except TimeoutError:
-                pass
+            await self._ends_meanwhile()
+
+    async def _ends_meanwhile(self) -> bool:
+        """Wait until it is time to write about a job again; return whether the worker was told to stop."""
+        try:
+            async with asyncio.timeout(self._settings.lease_s / _SAYS_PER_LEASE):
+                await self._over.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _say_queued(self) -> None:
         now_s, mine = time.monotonic(), self._queue.partitions
