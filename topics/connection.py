@@ -16,6 +16,9 @@ from topics.errors import BrokerUnavailable
 from topics.specs import MAX_REQUEST_BYTES
 
 CONNECT_TIMEOUT_S: Final = 5.0
+ABANDON_S: Final = 1.0
+"""How long the start of a client that is cancelled may still take."""
+
 _FETCH_MS: Final = 200
 
 _AIOKAFKA_LOG: Final = logging.getLogger("aiokafka")
@@ -32,10 +35,12 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
     # The exception below says all that aiokafka would log about the same failure.
     silence = _Silence()
     _AIOKAFKA_LOG.addFilter(silence)
+    starting = asyncio.ensure_future(client.start())
     try:
         async with asyncio.timeout(timeout_s):
-            await client.start()
+            await asyncio.shield(starting)
     except BaseException as error:
+        await _end(starting, 0.0 if isinstance(error, TimeoutError) else ABANDON_S)
         await stop_client(client)  # also of a start that is cancelled: it may hold a connection already
         if not isinstance(error, (KafkaError, OSError, TimeoutError)):
             raise
@@ -45,6 +50,14 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
         ) from error
     finally:
         _AIOKAFKA_LOG.removeFilter(silence)
+
+
+async def _end(starting: asyncio.Future[None], grace_s: float) -> None:
+    # A start that is cut short forgets the connection over which it was asking for the brokers, and nobody can close
+    # it then: whoever cancels waits for its end, which is some milliseconds away where a broker answers.
+    await asyncio.wait({starting}, timeout=grace_s)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
 
 
 async def stop_client(client: Any) -> None:
