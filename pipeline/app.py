@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ from topics.types import Role
 
 IDLE_CHECK_S: Final = 0.25
 CHECKPOINT_CHECK_S: Final = 0.5
+ROUSE_S: Final = 5.0
+"""A partition from which nothing comes for twice as long is read again, if the broker holds something."""
+
 LATEST_INTERVAL_S: Final = 5.0
 MODELS_INTERVAL_S: Final = 1.0
 REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
@@ -118,6 +122,7 @@ def build_app(
     app.on_partitions_revoked.connect(forget, weak=False)
     app.on_before_shutdown.connect(disconnect, weak=False)
     app.timer(CHECKPOINT_CHECK_S)(tick)
+    _rouse(app, stages)
     return app
 
 
@@ -162,7 +167,16 @@ def build_outcomes_app(
             await stage.reset()
 
     app.on_partitions_revoked.connect(forget, weak=False)
+    _rouse(app, (graphs, predictions))
     return app
+
+
+def _rouse(app: faust.App, stages: Iterable[Stage]) -> None:
+    async def rouse() -> None:
+        for stage in stages:
+            await stage.rouse()
+
+    app.timer(ROUSE_S)(rouse)
 
 
 def _watch_ticks(app: faust.App, windows: WindowsStage, ticks_topic: str) -> None:

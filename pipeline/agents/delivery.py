@@ -24,8 +24,15 @@ logger = logging.getLogger(__name__)
 class SourceOffsets(Protocol):
     """What the broker knows of a stage's source topic."""
 
+    @property
+    def topic(self) -> str:
+        """Its name."""
+
     async def committed(self) -> dict[int, int]:
         """Return the group's committed offset by partition, the partition's first where it has committed none."""
+
+    async def unread(self) -> set[int]:
+        """Return the partitions that hold messages from the group's committed offset on."""
 
     async def first_from(self, partition: int, offset: int) -> int:
         """Return the smallest offset >= `offset` at which a partition holds a message."""
@@ -38,6 +45,11 @@ class BrokerOffsets:
         self._bootstrap = config.bootstrap_servers
         self._group = group
         self._topic = topic
+
+    @property
+    def topic(self) -> str:
+        """The source topic's name."""
+        return self._topic
 
     async def committed(self) -> dict[int, int]:
         """Return the group's committed offset by partition; says so where retention was faster than the group."""
@@ -53,6 +65,11 @@ class BrokerOffsets:
                     self._group,
                 )
         return {lag.partition: lag.committed for lag in lags}
+
+    async def unread(self) -> set[int]:
+        """Return the partitions that hold messages from the group's committed offset on."""
+        lags = await group_lag(self._bootstrap, self._group, [self._topic])
+        return {lag.partition for lag in lags if lag.lag}
 
     async def first_from(self, partition: int, offset: int) -> int:
         """Return the smallest offset >= `offset` at which a partition holds a message."""
@@ -83,17 +100,38 @@ class OrderedDelivery:
         self._offsets = offsets
         self._on_error = on_error
         self._gates: dict[int, DeliveryGate] = {}
+        self._heard: set[int] = set()
+        self._suspects: set[int] = set()
         self._rewinds: set[asyncio.Task[None]] = set()
 
     async def admit(self, events: Iterable[EventT[Any]]) -> list[EventT[Any]]:
         """Return the messages to take now; rewind the partitions of those that skip others."""
         admitted = []
         for event in events:
+            self._heard.add(event.message.partition)
             gate = await self._gate_of(event.message.partition)
             verdict = gate.observe(event.message.offset)
             if verdict is Verdict.TAKE or (verdict is Verdict.LOOK and await self._look(event, gate)):
                 admitted.append(event)
         return admitted
+
+    async def rouse(self) -> None:
+        """Read a partition again from which nothing has come, twice in a row, though the broker holds something.
+
+        What Faust throws away after a rebalance is missed with the next message. Where there is none, as at the end
+        of a replay, nobody would miss it; so this is called now and then.
+        """
+        suspects = set() if self._app.rebalancing else self._silent()
+        if suspects:
+            suspects &= await self._offsets.unread()
+        for partition in suspects & self._suspects:
+            logger.warning("%s partition %d: nothing came; reading again", self._offsets.topic, partition)
+            self._start_rewind(TP(self._offsets.topic, partition), await self._gate_of(partition))
+        self._suspects = suspects - self._suspects
+
+    def _silent(self) -> set[int]:
+        assigned = self._app.consumer.assignment()
+        return {tp.partition for tp in assigned if tp.topic == self._offsets.topic} - self._heard
 
     async def _gate_of(self, partition: int) -> DeliveryGate:
         if partition not in self._gates:
@@ -118,6 +156,8 @@ class OrderedDelivery:
     def forget(self) -> None:
         """Drop what belongs to an assignment that was revoked."""
         self._gates.clear()
+        self._heard.clear()
+        self._suspects.clear()
         for rewind in self._rewinds:
             rewind.cancel()
 

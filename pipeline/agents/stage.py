@@ -64,6 +64,11 @@ class Stage(abc.ABC):
         async with self._turn:
             await self.checkpoint_if_due()
 
+    async def rouse(self) -> None:
+        """Notice a partition whose messages Faust has thrown away; called by a timer."""
+        async with self._turn:
+            await self._delivery.rouse()
+
     async def consume(self, stream: StreamT[Any]) -> None:
         """Run the stage over a stream until the worker stops."""
         drain = asyncio.create_task(self._drain())

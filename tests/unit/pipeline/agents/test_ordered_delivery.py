@@ -21,6 +21,9 @@ class Consumer:
         self.calls: list[tuple[Any, ...]] = []
         self.resumed = asyncio.Event()
 
+    def assignment(self) -> set[TP]:
+        return {PLACE, TP("changelog", 0)}
+
     def pause_partitions(self, tps: set[TP]) -> None:
         assert all(type(tp) is TP for tp in tps)
         self.calls.append(("pause", *tps))
@@ -36,8 +39,14 @@ class Consumer:
 class Log:
     """A partition that holds every offset but some; the group stands at 270."""
 
-    def __init__(self, *, holes: frozenset[int] = frozenset()) -> None:
+    topic = "windows"
+
+    def __init__(self, *, holes: frozenset[int] = frozenset(), end: int = 280) -> None:
         self._holes = holes
+        self._end = end
+
+    async def unread(self) -> set[int]:
+        return {0} if self._end > 270 else set()
 
     async def committed(self) -> dict[int, int]:
         return {0: 270}
@@ -59,7 +68,7 @@ def offsets_of(admitted: list[Any]) -> list[int]:
 
 
 def ordered(consumer: Consumer, log: Log, errors: list[Any]) -> OrderedDelivery:
-    return OrderedDelivery(SimpleNamespace(consumer=consumer), log, on_error=errors.append)  # type: ignore[arg-type]
+    return OrderedDelivery(SimpleNamespace(consumer=consumer, rebalancing=False), log, on_error=errors.append)  # type: ignore[arg-type]
 
 
 async def test_skipped_messages_are_read_again(monkeypatch: Any) -> None:
@@ -88,3 +97,44 @@ async def test_a_revocation_ends_a_rewind() -> None:
     gate.forget()
     await asyncio.sleep(0)
     assert consumer.calls == [("pause", PLACE)]
+
+
+async def test_messages_that_nothing_follows_are_read_again(monkeypatch: Any) -> None:
+    monkeypatch.setattr(delivery, "SETTLE_S", 0.0)
+    consumer, errors = Consumer(), []
+    gate = ordered(consumer, Log(), errors)
+    await gate.rouse()
+    assert consumer.calls == []  # they may be on their way
+    await gate.rouse()
+    await asyncio.wait_for(consumer.resumed.wait(), 5.0)
+    assert consumer.calls == [("pause", PLACE), ("seek", PLACE, 270), ("resume", PLACE)]
+    # What was under way after all counts once.
+    assert offsets_of(await gate.admit(events(270, 271, 270, 271, 272))) == [270, 271, 272]
+    for _ in range(3):
+        await gate.rouse()
+    assert len(consumer.calls) == 3
+    assert all(task.exception() is None for task in errors)
+
+
+async def test_nobody_is_roused_who_has_heard_or_has_nothing_to_read() -> None:
+    consumer = Consumer()
+    heard = ordered(consumer, Log(), [])
+    await heard.admit(events(270))
+    empty = ordered(consumer, Log(end=270), [])
+    for _ in range(3):
+        await heard.rouse()
+        await empty.rouse()
+    assert consumer.calls == []
+
+
+async def test_a_new_assignment_is_listened_to_anew(monkeypatch: Any) -> None:
+    monkeypatch.setattr(delivery, "SETTLE_S", 0.0)
+    consumer = Consumer()
+    gate = ordered(consumer, Log(), [])
+    await gate.admit(events(270))
+    await gate.rouse()
+    gate.forget()
+    await gate.rouse()
+    assert consumer.calls == []
+    await gate.rouse()
+    await asyncio.wait_for(consumer.resumed.wait(), 5.0)

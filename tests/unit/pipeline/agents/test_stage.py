@@ -24,6 +24,13 @@ class RecordingStage(Stage):
         self.gate = asyncio.Event()
         self.gate.set()
 
+    @property
+    def topic(self) -> str:
+        return "source"
+
+    async def unread(self) -> set[int]:
+        return set()
+
     async def committed(self) -> dict[int, int]:
         return {0: self.first_offset}
 

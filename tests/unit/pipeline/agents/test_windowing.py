@@ -64,6 +64,13 @@ class _Event:
 class NothingCommitted:
     """A topic that no group has consumed yet, without holes."""
 
+    @property
+    def topic(self) -> str:
+        return "source"
+
+    async def unread(self) -> set[int]:
+        return set()
+
     async def committed(self) -> dict[int, int]:
         return {0: 0}
 
