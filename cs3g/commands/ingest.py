@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated
 
@@ -24,12 +23,15 @@ def ingest(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many source messages.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON at the end.")] = False,
 ) -> None:
-    """Run until stopped (SIGTERM, Ctrl-C); started again, it goes on without a tick lost or doubled.
+    """Coalesce one-tick JSON messages into runs on the tick topic.
 
+    It runs until stopped (SIGTERM, Ctrl-C); started again, it goes on without a tick lost or doubled.
     One bridge at a time may feed a tick topic, and nobody else. Key the source by instrument.
 
     Example: cs3g ingest ticks.json --bootstrap-servers 127.0.0.1:9092
     """
+    import asyncio
+
     from topics.bridge import Bridge
 
     bridge = Bridge(

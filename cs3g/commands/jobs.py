@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from pathlib import Path
@@ -59,6 +58,7 @@ def submit(
 
     Example: cs3g jobs submit --universe sp500 --recipe quick --from 2020-01-01 --to 2020-12-31
     """
+    import asyncio
     import time
 
     from cs3g.jobs.sending import parse_time, send_record
@@ -102,6 +102,8 @@ def cancel(
 
     Example: cs3g jobs cancel distill-1 --reason "wrong range"
     """
+    import asyncio
+
     from cs3g.jobs.sending import require_job, send_record
     from pipeline.config import load_config
     from topics.control import JobCancel
@@ -130,6 +132,8 @@ def list_jobs(
 
     Example: cs3g jobs list --universe sp500 --json
     """
+    import asyncio
+
     import msgspec
     from rich.console import Console
     from rich.table import Table
@@ -209,6 +213,7 @@ def work(
 
     Example: cs3g jobs work --universe sp500 --datasets archives --timeout 1800
     """
+    import asyncio
     import logging
     import sys
     import tempfile

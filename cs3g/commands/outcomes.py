@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,6 +32,8 @@ def tail(
 
     Example: cs3g outcomes tail --universe sp500 --from-beginning
     """
+    import asyncio
+
     from topics.outcomes import follow_outcomes
     from topics.specs import is_replay_name
 
@@ -69,6 +70,8 @@ def summary(
 
     Example: cs3g outcomes summary --universe sp500
     """
+    import asyncio
+
     from rich.console import Console
     from rich.table import Table
 
@@ -118,6 +121,8 @@ def decisions(
 
     Example: cs3g outcomes decisions --universe sp500
     """
+    import asyncio
+
     import msgspec
 
     from topics.outcomes import read_decisions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -34,6 +33,7 @@ def tail(
 
     Example: cs3g predictions tail --universe sp500 --json
     """
+    import asyncio
 
     async def follow() -> None:
         left = limit
@@ -61,6 +61,8 @@ def export(
 
     Example: cs3g predictions export predictions.parquet --universe sp500
     """
+    import asyncio
+
     from cs3g.prediction_frame import write_predictions
 
     runs = asyncio.run(_read_all(bootstrap_servers, universe, topic_prefix, role))
@@ -79,6 +81,8 @@ def digest(
 
     Example: cs3g predictions digest --topic-prefix replay.r1.
     """
+    import asyncio
+
     from topics.digest import prediction_digest
 
     runs = asyncio.run(_read_all(bootstrap_servers, universe, topic_prefix, role))

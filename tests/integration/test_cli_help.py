@@ -13,7 +13,7 @@ import typer
 from cs3g.cli import app
 
 HEAVY = (
-    "aiokafka", "faust", "matplotlib", "numba", "numpy", "polars", "pyarrow", "scipy", "torch",
+    "aiokafka", "asyncio", "faust", "matplotlib", "numba", "numpy", "polars", "pyarrow", "rich", "scipy", "torch",
 )  # fmt: skip
 
 # One process for all commands: what an earlier help had imported, a later one would show as well.
