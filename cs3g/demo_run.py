@@ -36,7 +36,7 @@ from cs3g.session import (
 )
 from cs3g.session_plan import SessionPlan
 from cs3g.stopping import stop_event
-from cs3g_model.artifacts import Manifest
+from cs3g_model.manifest import Manifest
 from pipeline.config import load_config
 from replay.config import ReplayConfig
 from replay.sources.base import Source

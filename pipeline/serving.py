@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cs3g_model.artifacts import MANIFEST_NAME, load_artifact, runtime_of
+from cs3g_model.artifacts import load_artifact, runtime_of
+from cs3g_model.manifest import MANIFEST_NAME
 from cs3g_model.protocol import StreamingModel
 from pipeline.config import PipelineConfig
 from pipeline.errors import PipelineError

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cs3g.errors import ComparisonError
-from cs3g_model.artifacts import Artifact, Manifest, load_artifact, resolve_artifact
+from cs3g_model.artifacts import Artifact, load_artifact, resolve_artifact
 from cs3g_model.errors import ArtifactNotFoundError
+from cs3g_model.manifest import Manifest
 from pipeline.config import load_config
 from pipeline.registry import Registry, RegistryNotFoundError
 

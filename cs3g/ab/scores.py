@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g.ab.market import Market
-from cs3g_model.artifacts import Manifest
+from cs3g_model.manifest import Manifest
 from topics.digest import prediction_digest
 from topics.runs import PredictionRun
 from topics.types import BoolArray, Float64Array

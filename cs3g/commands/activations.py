@@ -55,7 +55,7 @@ def activate(
 
     Example: cs3g models activate 068732c2 --universe default --since 2026-01-31T21:00Z
     """
-    from cs3g_model.artifacts import read_manifest
+    from cs3g_model.manifest import read_manifest
     from pipeline.registry import Registry as Models
 
     config = _config(registry, universe, bootstrap_servers, topic_prefix)

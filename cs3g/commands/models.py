@@ -10,7 +10,7 @@ import typer
 from cs3g.commands import activations
 
 if TYPE_CHECKING:
-    from cs3g_model.artifacts import Manifest
+    from cs3g_model.manifest import Manifest
     from pipeline.registry import Lineage, Registry
 
 app = typer.Typer(no_args_is_help=True, help="List models, keep them in a registry, and choose which serve.")
@@ -135,8 +135,8 @@ def _open(url: str | None) -> Registry:
 
 
 def _in_folder(folder: Path, unusable: list[Exception]) -> list[tuple[str, Manifest]]:
-    from cs3g_model.artifacts import MANIFEST_NAME, read_manifest
     from cs3g_model.errors import ArtifactError, ArtifactNotFoundError
+    from cs3g_model.manifest import MANIFEST_NAME, read_manifest
 
     if not folder.is_dir():
         raise ArtifactNotFoundError(f"{folder} is no folder of artifacts")

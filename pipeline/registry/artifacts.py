@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from cs3g_model.artifacts import MANIFEST_NAME, SHIPPED, WEIGHTS_NAME, Manifest, read_manifest
+from cs3g_model.artifacts import SHIPPED, WEIGHTS_NAME
 from cs3g_model.errors import ArtifactError, ArtifactNotFoundError
+from cs3g_model.manifest import MANIFEST_NAME, Manifest, read_manifest
 from pipeline.registry.errors import RegistryError, RegistryNotFoundError, RegistryTamperedError
 from pipeline.registry.records import require_identifier
 from pipeline.registry.store import Store

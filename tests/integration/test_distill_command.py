@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from cs3g.commands import distill, train
 from cs3g.recipe_files import read_recipe
-from cs3g_model.artifacts import Manifest, load_artifact
+from cs3g_model.artifacts import load_artifact
 from cs3g_model.distillation.recipe import Recipe
 from cs3g_model.errors import ArtifactError, CheckpointError, ConfigError
+from cs3g_model.manifest import Manifest
 
 app = typer.Typer()
 app.add_typer(train.app, name="train")

@@ -15,8 +15,8 @@ from cs3g.jobs.running import run_process
 from cs3g.jobs.spec import JobAnswer, JobEvent, JobSpec
 from cs3g.jobs.spool import Spool, graph_bytes, graphs_sha256
 from cs3g.jobs.training import do_job
-from cs3g_model.artifacts import Manifest, read_manifest
 from cs3g_model.distillation.recipe import Compression
+from cs3g_model.manifest import Manifest, read_manifest
 from tests.small_jobs import QUICK, save_student, save_teacher, small_graphs
 
 WINDOWS = 90

@@ -15,9 +15,7 @@ import pytest
 
 from cs3g_model import artifacts
 from cs3g_model.artifacts import (
-    MANIFEST_NAME,
     WEIGHTS_NAME,
-    Manifest,
     list_artifacts,
     load_artifact,
     load_runtime,
@@ -35,6 +33,7 @@ from cs3g_model.errors import (
     ArtifactNotFoundError,
     ArtifactTamperedError,
 )
+from cs3g_model.manifest import MANIFEST_NAME, Manifest
 from cs3g_model.student_runtime import StudentRuntime
 from tests.unit.cs3g_model.factories import (
     SMALL_STUDENT,

@@ -6,7 +6,8 @@ import numpy as np
 
 from cs3g.ab.market import Market
 from cs3g.ab.scores import ModelScores
-from cs3g_model.artifacts import Manifest, list_artifacts
+from cs3g_model.artifacts import list_artifacts
+from cs3g_model.manifest import Manifest
 from topics.types import NANOS_PER_DAY, UNDEF_PRICE
 
 T, N = 60, 12

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cs3g_model.artifacts import MANIFEST_NAME, SHIPPED, WEIGHTS_NAME, list_artifacts, load_artifact
+from cs3g_model.artifacts import SHIPPED, WEIGHTS_NAME, list_artifacts, load_artifact
+from cs3g_model.manifest import MANIFEST_NAME
 from pipeline.registry import (
     ActivationConflictError,
     Lineage,
