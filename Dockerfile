@@ -19,6 +19,8 @@ ENV PATH=/opt/cs3g/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/var/lib/cs3g/nu
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 USER cs3g
 WORKDIR /var/lib/cs3g
+# A volume mounted there takes its owner from this folder.
+RUN mkdir registry
 # Whether the models load and the broker at CS3G_BOOTSTRAP_SERVERS answers. Whether a worker makes progress only the
 # broker can say: deploy/prometheus/alerts.yml asks it.
 HEALTHCHECK --interval=60s --timeout=30s --start-period=60s CMD ["cs3g", "doctor"]

@@ -81,6 +81,26 @@ def test_workers_may_be_scaled(name: str) -> None:
     assert arguments[arguments.index("--id") + 1] == "$HOSTNAME"
 
 
+def test_every_part_of_the_retraining_loop_runs() -> None:
+    commands = {name: _arguments(name) for name in WORKERS if "profiles" not in SERVICES[name]}
+    roles = {
+        arguments[arguments.index("--role") + 1] if "--role" in arguments else "student"
+        for arguments in commands.values()
+        if arguments[0] == "worker"
+    }
+    assert roles == {"student", "teacher", "outcomes"}
+    (jobs,) = [name for name, arguments in commands.items() if arguments[:2] == ["jobs", "work"]]
+    # One registry, which jobs alone write to; the image has the folder, so that its user owns the volume.
+    folder = SERVICES[jobs]["environment"]["CS3G_REGISTRY"]
+    for name in WORKERS:
+        (mount,) = SERVICES[name]["volumes"]
+        volume, target, *mode = mount.split(":")
+        assert (volume, target, mode) == ("registry", folder, [] if name == jobs else ["ro"])
+    assert (
+        re.search(r"^WORKDIR (\S+)\n.*\nRUN mkdir registry$", _dockerfile(), re.M)[1] + "/registry" == folder
+    )  # type: ignore[index]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_ports_are_bound_to_loopback(name: str) -> None:
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in SERVICES[name].get("ports", []))
