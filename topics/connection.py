@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,7 +16,12 @@ from aiokafka.errors import KafkaError
 from topics.errors import BrokerUnavailable
 from topics.specs import MAX_REQUEST_BYTES
 
-CONNECT_TIMEOUT_S: Final = 5.0
+CONNECT_TIMEOUT_S: Final = 15.0
+"""A refusal is told at once; only who listens and says nothing is waited for, and on a busy machine that is a broker."""
+
+TURN_S: Final = 0.25
+"""The wait is counted in turns of so long, so that time in which this process itself stood still is no silence."""
+
 ABANDON_S: Final = 1.0
 """How long the start of a client that is cancelled may still take."""
 
@@ -37,8 +43,7 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
     _AIOKAFKA_LOG.addFilter(silence)
     starting = asyncio.ensure_future(client.start())
     try:
-        async with asyncio.timeout(timeout_s):
-            await asyncio.shield(starting)
+        await _answered(starting, timeout_s)
     except BaseException as error:
         await _end(starting, 0.0 if isinstance(error, TimeoutError) else ABANDON_S)
         await stop_client(client)  # also of a start that is cancelled: it may hold a connection already
@@ -50,6 +55,14 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
         ) from error
     finally:
         _AIOKAFKA_LOG.removeFilter(silence)
+
+
+async def _answered(starting: asyncio.Future[None], timeout_s: float) -> None:
+    for _ in range(math.ceil(timeout_s / TURN_S)):
+        done, _ = await asyncio.wait({starting}, timeout=min(TURN_S, timeout_s))
+        if done:
+            return starting.result()
+    raise TimeoutError
 
 
 async def _end(starting: asyncio.Future[None], grace_s: float) -> None:

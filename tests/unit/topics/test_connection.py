@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -46,4 +47,24 @@ async def test_a_start_that_is_cancelled_leaves_no_client_behind() -> None:
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+    assert client.stopped
+
+
+class Standing(Connecting):
+    """A client that is answered, in a process that meanwhile computes and lets nothing else run."""
+
+    async def start(self) -> None:
+        time.sleep(0.6)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_time_in_which_the_process_itself_stands_is_no_silence() -> None:
+    await start_client(Standing(), "127.0.0.1:9092", timeout_s=0.5)
+
+
+async def test_who_says_nothing_is_given_up() -> None:
+    client = Connecting()
+    with pytest.raises(BrokerUnavailable, match=r"within 0\.01 s"):
+        await start_client(client, "127.0.0.1:9092", timeout_s=0.01)
     assert client.stopped
