@@ -17,7 +17,7 @@ from topics.errors import BrokerUnavailable
 from topics.specs import MAX_REQUEST_BYTES
 
 CONNECT_TIMEOUT_S: Final = 15.0
-"""A refusal is told at once; only who listens and says nothing is waited for, and on a busy machine that is a broker."""
+"""A refusal is told at once; who listens and says nothing may be the broker of a busy machine."""
 
 TURN_S: Final = 0.25
 """The wait is counted in turns of so long, so that time in which this process itself stood still is no silence."""
