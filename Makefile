@@ -28,7 +28,7 @@ loop: $(STAMP) ## Replay with a student that goes stale, and retrain it; OUT=dir
 	@$(BIN)/cs3g loop $(if $(OUT),--out "$(OUT)") $(if $(DATA),--data "$(DATA)") $(if $(WORKERS),--workers "$(WORKERS)")
 
 test: $(STAMP) ## Run all tests; ARGS="..." goes to pytest, CS3G_BOOTSTRAP_SERVERS names a broker
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: $(STAMP) ## Measure ours beside the peers, which get .venv-bench; ARGS="--quick", ARGS="stream latency"
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from tests.broker import BrokerChoice, choose_broker, run_broker
 
 _CHOICE = pytest.StashKey[BrokerChoice]()
 _RUN_NUMBERS = itertools.count()
+_TESTS = Path(__file__).parent
+_PROCESSES = {"e2e", "integration"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +26,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         reporter.write_line(f"broker of the tests: {session.config.stash[_CHOICE]}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Tests that start processes of their own take turns; under `pytest -n 2 --dist loadgroup` the others run beside.
+    for item in items:
+        if _PROCESSES & {*item.path.relative_to(_TESTS).parts}:
+            item.add_marker(pytest.mark.xdist_group("processes"))
 
 
 @pytest.fixture(scope="session", autouse=True)
