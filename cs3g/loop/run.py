@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from rich.console import Console
@@ -47,21 +48,41 @@ def run_loop(options: LoopOptions) -> None:
         roles = {role: RoleProgress() for role in plan.session.roles}
         with LiveView(console, roles) as view:
             try:
-                result, records = asyncio.run(_session(plan, sources, relations, processes, view, roles))
+                result, records = asyncio.run(play_loop(plan, sources, relations, processes, view, roles))
             except SessionStopped as stopped:
                 raise KeyboardInterrupt from stopped
         # Before anything is stopped: what was reached is written, however the workers and the broker end.
         _finish(console, options, plan, result, records)
 
 
-async def _session(
+async def play_loop(
     plan: LoopPlan,
-    sources: list[Source],
+    sources: Sequence[Source],
     relations: Relations | None,
     processes: WorkerProcesses,
     view: LiveView,
     roles: dict[Role, RoleProgress],
+    *,
+    on_poll: Callable[[LoopRecords], None] | None = None,
 ) -> tuple[SessionResult, LoopRecords]:
+    """Announce what serves, replay, and return when every window is decided and every job has ended.
+
+    Parameters
+    ----------
+    sources, relations
+        What to replay, and the edges between its instruments.
+    processes
+        Gets the workers; whoever made it stops them.
+    view, roles
+        Shown while it works, and updated.
+    on_poll
+        Called with what the loop has published, after each poll; tests disturb the workers there.
+
+    Raises
+    ------
+    SessionStopped, SessionStalled, cs3g.processes.WorkerDied
+        As of `run_session`.
+    """
     stop = stop_event()
     session, config = plan.session, plan.session.config
     await create_topics(
@@ -75,7 +96,15 @@ async def _session(
     gate = LoopGate(config.window_size_ns, plan.policy.activation_lag_windows)
     async with LoopFollower(config.bootstrap_servers, config.topics, gate) as follower:
         result = await run_session(
-            session, sources, processes, view, roles, relations=relations, follower=follower, stop=stop
+            session,
+            sources,
+            processes,
+            view,
+            roles,
+            relations=relations,
+            follower=follower,
+            on_poll=None if on_poll is None else lambda _: on_poll(follower.found),
+            stop=stop,
         )
         return result, follower.found
 
