@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from cs3g.jobs.board import JobBoard
 from topics.connection import admin_client, read_to_end, reader_client
-from topics.control import decode_control
+from topics.control import JobRequest, decode_control
 from topics.envelope import Envelope
 from topics.errors import SchemaError
 from topics.groups import partitions_of
@@ -87,5 +87,8 @@ class JobFollower:
         except SchemaError as error:
             _LOG.info("%s offset %d is left out: %s", record.topic, record.offset, error)
             return
-        age_s = max(0.0, time.time() - record.timestamp / 1000.0)
+        # A request bears the event time of the decision that it follows from, in a replay years ago: nobody has let it
+        # lie since then. A status bears its writer's clock.
+        is_request = isinstance(found, JobRequest)
+        age_s = 0.0 if is_request else max(0.0, time.time() - record.timestamp / 1000.0)
         self.board.take(found, time.monotonic() - age_s, record.partition)
