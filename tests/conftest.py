@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,6 @@ from tests.broker import BrokerChoice, choose_broker, run_broker
 
 _CHOICE = pytest.StashKey[BrokerChoice]()
 _RUN_NUMBERS = itertools.count()
-_TESTS = Path(__file__).parent
-_PROCESSES = {"e2e", "integration"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,10 +26,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Tests that start processes of their own take turns; under `pytest -n 2 --dist loadgroup` the others run beside.
+    # Tests that keep to deadlines take turns; under `pytest -n 2 --dist loadgroup` the others run beside them.
     for item in items:
-        if _PROCESSES & {*item.path.relative_to(_TESTS).parts}:
-            item.add_marker(pytest.mark.xdist_group("processes"))
+        if item.get_closest_marker("broker") or item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("broker"))
 
 
 @pytest.fixture(scope="session", autouse=True)
