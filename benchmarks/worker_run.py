@@ -23,6 +23,7 @@ from topics.control import Instrument
 from topics.embedded import EmbeddedBroker
 from topics.envelope import Envelope, Message
 from topics.messages import control_message, tick_message
+from topics.pacing import MOST_S
 from topics.specs import MAX_REQUEST_BYTES, replay_prefix
 from topics.ticks import heartbeat
 from topics.windows_codec import decode_windows
@@ -176,9 +177,9 @@ async def ready(config: PipelineConfig, workers: Workers, ts_ns: int, timeout_s:
 
 
 @asynccontextmanager
-async def reading(bootstrap: str, *topics: str) -> AsyncIterator[Any]:
-    """Yield a consumer at the end of single-partition topics as they are now."""
-    async with reader_client(bootstrap) as consumer:
+async def reading(bootstrap: str, *topics: str, rest_s: float = MOST_S) -> AsyncIterator[Any]:
+    """Yield a consumer at the end of single-partition topics as they are now; `rest_s` as in `reader_client`."""
+    async with reader_client(bootstrap, rest_s=rest_s) as consumer:
         partitions = [TopicPartition(topic, 0) for topic in topics]
         consumer.assign(partitions)
         await consumer.seek_to_end(*partitions)

@@ -21,6 +21,7 @@ from pipeline.agents.models import Models
 from pipeline.agents.outcomes import OutcomesHub, OutcomesStage
 from pipeline.agents.scoring import ScoringStage
 from pipeline.agents.stage import Stage
+from pipeline.agents.transport import pace_consumer
 from pipeline.agents.windowing import WindowsStage
 from pipeline.config import PipelineConfig
 from pipeline.names import WorkerRole, consumer_group, member_id
@@ -57,6 +58,7 @@ def build_app(
         Of the checkpoints' changelog topics.
     """
     app = faust.App(consumer_group(config, role), **_settings(config, role, worker_id, replication_factor))
+    pace_consumer(app)
     topics = config.topics
     graphs = _topic(app, topics.graphs)
 
@@ -145,6 +147,7 @@ def build_outcomes_app(
     """
     group = consumer_group(config, "outcomes")
     app = faust.App(group, **_settings(config, "outcomes", worker_id, replication_factor))
+    pace_consumer(app)
     topics = config.topics
     hub = OutcomesHub(
         config,

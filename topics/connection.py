@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from topics.errors import BrokerUnavailable
+from topics.pacing import MOST_S, pace_fetches
 from topics.specs import MAX_REQUEST_BYTES
 
 CONNECT_TIMEOUT_S: Final = 15.0
@@ -100,9 +101,14 @@ async def admin_client(
 
 @asynccontextmanager
 async def reader_client(
-    bootstrap: str, timeout_s: float = CONNECT_TIMEOUT_S
+    bootstrap: str, timeout_s: float = CONNECT_TIMEOUT_S, *, rest_s: float = MOST_S
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Yield a connected consumer without a group, for offsets and hand-assigned partitions.
+
+    Parameters
+    ----------
+    rest_s
+        How late a message may come after a silence, where the broker does not hold fetches.
 
     Raises
     ------
@@ -116,6 +122,7 @@ async def reader_client(
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_REQUEST_BYTES,
     )
+    pace_fetches(client, most_s=rest_s)
     await start_client(client, bootstrap, timeout_s)
     try:
         yield client

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.stream.catch_up import COMPRESSION
+from benchmarks.stream.catch_up import COMPRESSION, REST_S
 from benchmarks.ticks import TickCycle, instruments_of
 from benchmarks.worker_run import Workers, announce, cpu_s, producer_for, reading, ready, send, topics_for
 from topics.embedded import EmbeddedBroker
@@ -86,7 +86,7 @@ async def _stream(
                 workers.start(number)
             await ready(config, workers, cycle.first_close_ns - 2 * size_ns)
             async with (
-                reading(broker.bootstrap, config.topics.predictions) as consumer,
+                reading(broker.bootstrap, config.topics.predictions, rest_s=REST_S) as consumer,
                 producer_for(broker.bootstrap, compression=COMPRESSION) as producer,
             ):
                 await announce(producer, config, instruments_of(instruments))
