@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +11,21 @@ import pytest
 from cs3g.announcing import announce
 from cs3g.models import load_model
 from cs3g.session import SessionResult
-from cs3g_model.artifacts import load_runtime, save_artifact
-from cs3g_model.protocol import StreamingModel
+from cs3g_model.artifacts import save_artifact
 from pipeline.config import PipelineConfig
-from pipeline.offline import score_runs
-from pipeline.registry import Registry
-from pipeline.scoring import ScoringState, score_run
 from tests.e2e.sessions import PARTITIONS, UNIVERSE, Offline, Session, config_for, run_offline, run_online
-from tests.unit.cs3g_model.factories import (
-    SMALL_STUDENT,
-    SMALL_TEACHER,
-    student_module,
-    teacher_module,
-    tensors_of,
-)
+from tests.e2e.swaps import WARM_WINDOWS, Made, make_models, swapped
+from tests.unit.cs3g_model.factories import SMALL_STUDENT, student_module, tensors_of
 from topics.admin import create_topics
 from topics.control import DeadLetter, decode_control
 from topics.cuts import slice_graphs
 from topics.digest import prediction_digest
 from topics.envelope import Envelope
-from topics.runs import GraphRun, PredictionRun
+from topics.runs import GraphRun
 from topics.tail import read_tail
 from topics.types import Role
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
-
-WARM_WINDOWS = 20
 
 
 @pytest.fixture(scope="module")
@@ -50,36 +38,9 @@ def is_embedded(broker_kind: str) -> bool:
     return broker_kind == "embedded"
 
 
-@dataclass(frozen=True)
-class Made:
-    """A registry with a student and a teacher that are not shipped."""
-
-    registry: Registry
-    ids: dict[Role, str]
-
-    def model(self, role: Role) -> StreamingModel:
-        return load_runtime(self.registry.get(self.ids[role]))
-
-
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
-    registry = Registry(tmp_path / "registry")
-    student = save_artifact(tmp_path / "made", SMALL_STUDENT, tensors_of(student_module()))
-    teacher = save_artifact(tmp_path / "made", SMALL_TEACHER, tensors_of(teacher_module()))
-    return Made(registry, {"student": registry.add(student), "teacher": registry.add(teacher)})
-
-
-def swapped(
-    before: StreamingModel, after: StreamingModel, graphs: GraphRun, place: int
-) -> list[PredictionRun]:
-    """Score the first `place` windows by one model and the rest by another, without the code under test."""
-    (old,) = score_runs(before, [slice_graphs(graphs, 0, place)])
-    recent = slice_graphs(graphs, max(0, place - WARM_WINDOWS), place)
-    _, warmed = score_run(after, recent, ScoringState.initial(after))
-    rest = slice_graphs(graphs, place, len(graphs.ts_close))
-    new, _ = score_run(after, rest, replace(warmed, seq=place))
-    assert new is not None
-    return [old, new]
+    return make_models(tmp_path)
 
 
 async def start(config: PipelineConfig, *, embedded: bool) -> None:
