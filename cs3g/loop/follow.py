@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -69,16 +70,18 @@ class LoopFollower:
         The run's topics.
     gate
         Told of decisions and jobs.
+    roles
+        Of which there is an outcome of every window.
     """
 
-    def __init__(self, bootstrap: str, topics: TopicNames, gate: LoopGate) -> None:
+    def __init__(self, bootstrap: str, topics: TopicNames, gate: LoopGate, roles: Sequence[Role]) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
         self._gate = gate
         self._stack = AsyncExitStack()
         self._consumer: Any = None
         self._asked: list[Any] = []
-        self._last_outcome_ns = -1
+        self._last_outcome_ns = dict.fromkeys(roles, -1)
         self.found = LoopRecords()
 
     @property
@@ -119,7 +122,7 @@ class LoopFollower:
             self._take(record)
         # A decision's job is with the broker before the outcome that it follows from. So read the jobs that there
         # are now, and only then say that the outcome's window is decided.
-        decided_ns = self._last_outcome_ns
+        decided_ns = min(self._last_outcome_ns.values())
         async for record in read_to_end(self._consumer, self._asked):
             self._take(record)
             records.append(record)
@@ -138,5 +141,7 @@ class LoopFollower:
     def _take(self, record: Any) -> None:
         content = decode_control(record.value, Envelope.from_headers(record.headers))
         self.found.take(content)
-        if isinstance(content, Outcome) and content.role == "student":
-            self._last_outcome_ns = max(self._last_outcome_ns, content.ts_close)
+        # A window counts once all that is told of it is here: the last one's outcomes are a part of the report.
+        if isinstance(content, Outcome) and content.role in self._last_outcome_ns:
+            last_ns = self._last_outcome_ns[content.role]
+            self._last_outcome_ns[content.role] = max(last_ns, content.ts_close)

@@ -94,7 +94,7 @@ async def play_loop(
     for activation in plan.activations:
         await announce(config, activation)
     gate = LoopGate(config.window_size_ns, plan.policy.activation_lag_windows)
-    async with LoopFollower(config.bootstrap_servers, config.topics, gate) as follower:
+    async with LoopFollower(config.bootstrap_servers, config.topics, gate, session.roles) as follower:
         result = await run_session(
             session,
             sources,
