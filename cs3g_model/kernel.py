@@ -82,6 +82,12 @@ def run_student(
         (T, N), filled; 0 where absent.
     """
     T, N = mask.shape
+    # The states of the last block, if it is none of a whole 64, are moved to arrays of a whole block and back, once
+    # a run: blocks of both kinds take the same call, since the compiler copies what it calls.
+    rest = N % BLOCK
+    if T and rest:
+        tail_haar[:, :, :rest] = haar_before[:, :, N - rest :]
+        tail_h[:, :, :rest] = h_before[:, :, N - rest :]
     for t in range(T):
         # The first window reads the state before the run, so that no pass is spent on copying it.
         haar, h = (haar_before, h_before) if t == 0 else (haar_after, h_after)
@@ -96,12 +102,7 @@ def run_student(
                 w[live + n] = ONE if is_live else ZERO
                 present += is_live
             load_features(at, w, features, (t * N + block) * at[plan.FEATURES], count)
-            # One call for whole blocks and the last one, whose states are moved to arrays of a whole block:
-            # the compiler copies what it calls.
             whole = count == BLOCK
-            if not whole:
-                tail_haar[:, :, :count] = haar[:, :, block:]
-                tail_h[:, :, :count] = h[:, :, block:]
             _advance(
                 p,
                 w,
@@ -114,9 +115,6 @@ def run_student(
                 N if whole else BLOCK,
                 block if whole else 0,
             )
-            if not whole:
-                haar_after[:, :, block:] = tail_haar[:, :, :count]
-                h_after[:, :, block:] = tail_h[:, :, :count]
         center(at, w, present, sector)
         if at[plan.HAS_GRAPH]:
             prepare_mixing(at, p, w, N)
@@ -125,6 +123,9 @@ def run_student(
         for block in range(0, N, BLOCK):
             hidden_block(at, p, w, block // BLOCK, sector, neighbors, weights, t, slots)
             _score(p, w, at, block, scores, t * N + block, min(BLOCK, N - block))
+    if T and rest:
+        haar_after[:, :, N - rest :] = tail_haar[:, :, :rest]
+        h_after[:, :, N - rest :] = tail_h[:, :, :rest]
 
 
 @kernel(part=True)
