@@ -119,12 +119,24 @@ def stationary_indices(n: int, *, block: float = 10.0, draws: int = 2000, seed: 
     last digit. That is why this is not `arch.bootstrap.StationaryBootstrap`, which draws in another order.
     """
     generator = np.random.default_rng(seed)
-    index = np.empty((draws, n), np.int64)
-    index[:, 0] = generator.integers(0, n, draws)
+    first = generator.integers(0, n, draws)
     fresh = generator.random((draws, n)) < 1.0 / block
-    jump = generator.integers(0, n, (draws, n))
-    for i in range(1, n):
-        index[:, i] = np.where(fresh[:, i], jump[:, i], (index[:, i - 1] + 1) % n)
+    start = generator.integers(0, n, (draws, n))
+    start[:, 0], fresh[:, 0] = first, True
+    # Some rows at a time, so that what is on the way stays in the caches.
+    step = max(1, _CELLS_AT_ONCE // max(1, n))
+    for row in range(0, draws, step):
+        rows = slice(row, row + step)
+        start[rows] = _runs_from(start[rows], fresh[rows], n)
+    return start
+
+
+def _runs_from(start: NDArray[np.int64], fresh: Mask, n: int) -> NDArray[np.int64]:
+    """Return (R, n) positions that go on by one, around the end, from where each last began afresh."""
+    place = np.arange(n)
+    began = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
+    index: NDArray[np.int64] = np.take_along_axis(start, began, axis=1) + (place - began)
+    index[index >= n] -= n
     return index
 
 

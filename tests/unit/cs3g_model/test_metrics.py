@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from cs3g_model.errors import ShapeError
-from cs3g_model.metrics import agreement, bootstrap_mean, ic, information_ratio, rank_ic
+from cs3g_model.metrics import agreement, bootstrap_mean, ic, information_ratio, rank_ic, stationary_indices
 
 
 def make_scores(ties: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,3 +85,16 @@ def test_shapes_must_agree() -> None:
     scores, labels, mask = make_scores()
     with pytest.raises(ShapeError, match="shapes must be one"):
         rank_ic(scores, labels[:, 1:], mask)
+
+
+@pytest.mark.parametrize(("n", "block", "draws"), [(1, 10.0, 4), (2, 1.0, 9), (57, 4.0, 300), (999, 1e9, 20)])
+def test_resamples_follow_the_definition_one_window_after_another(n: int, block: float, draws: int) -> None:
+    g = np.random.default_rng(5)
+    expected = np.empty((draws, n), np.int64)
+    expected[:, 0] = g.integers(0, n, draws)
+    fresh, jump = g.random((draws, n)) < 1.0 / block, g.integers(0, n, (draws, n))
+    for i in range(1, n):
+        expected[:, i] = np.where(fresh[:, i], jump[:, i], (expected[:, i - 1] + 1) % n)
+    found = stationary_indices(n, block=block, draws=draws, seed=5)
+    assert found.dtype == np.int64
+    assert (found == expected).all()
