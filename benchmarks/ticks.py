@@ -90,7 +90,9 @@ class TickCycle:
 
     def window(self, index: int, partition: int) -> RecordArray:
         """Return one partition's trades of window `index`, in order; prices move a little from window to window."""
-        records: RecordArray = self._parts[partition].copy()
+        # As opaque bytes: numpy copies structured records field by field, some ten times slower.
+        part = self._parts[partition]
+        records: RecordArray = part.view(np.dtype((np.void, part.dtype.itemsize))).copy().view(part.dtype)
         for name in ("ts_event", "ts_recv"):
             records[name] += np.uint64(index * self._size_ns)
         # Moves every instrument apart from the others, or returns and relations would be empty work.

@@ -122,6 +122,7 @@ async def _send_window(
 ) -> int:
     # Partitions take turns message by message: one that is far ahead would only wait for the others.
     parts = [cycle.window(index, partition) for partition in range(len(seq))]
+    topic = config.topics.ticks  # names are made anew each time they are asked for
     for start in range(0, max(map(len, parts)), batch_ticks):
         for partition, records in enumerate(parts):
             piece = records[start : start + batch_ticks]
@@ -131,7 +132,7 @@ async def _send_window(
             message = tick_message(
                 run, run_id=config.run_id, mode=config.mode, seq=seq[partition], partition=partition
             )
-            await send(producer, config.topics.ticks, message)
+            await send(producer, topic, message)
             seq[partition] += len(piece)
     return sum(map(len, parts))
 

@@ -68,9 +68,10 @@ async def _catch_up(
                 workers.signal(signal.SIGSTOP)
                 async with producer_for(broker.bootstrap, compression=COMPRESSION) as producer:
                     await announce(producer, config, filled.instruments)
+                    topic = config.topics.ticks
                     for partition in sorted(filled.messages):
                         for message in filled.messages[partition]:
-                            await send(producer, config.topics.ticks, message)
+                            await send(producer, topic, message)
                     await producer.flush()
                 await asyncio.sleep(2.0)  # the broker's own writing of what it was given is not our work
                 cpu_before, broker_before = workers.cpu_s(), cpu_s(broker.pid)
