@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cs3g_model.evaluation.books import BookSeries, book_series
+from cs3g_model.evaluation.books import BookSeries, top_trades
 from cs3g_model.evaluation.panel import CrossSections
 from cs3g_model.evaluation.summary import BUY_COST, SELL_COST
 from topics.types import Float64Array
@@ -46,9 +46,9 @@ def long_short(scores: Float64Array, books: BookSeries, sections: CrossSections)
     books
         Of the same scores.
     """
-    short = book_series(-scores, sections)
-    bought = books.top_bought + short.top_sold
-    sold = books.top_sold + short.top_bought
+    shorted, covered = top_trades(-scores, sections)
+    bought = books.top_bought + covered
+    sold = books.top_sold + shorted
     gross = books.long_short[1:]
     costs = (BUY_COST * bought + SELL_COST * sold)[1:]
     return LongShort(gross, gross - costs, np.asarray((bought + sold)[1:] / 2))

@@ -19,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.evaluation.panel import CrossSections
+from cs3g_model.evaluation.ranking import Ranking, means_of, rankings
 
-__all__ = ["BOOK_SIZE", "BookSeries", "book_series"]
+__all__ = ["BOOK_SIZE", "BookSeries", "book_series", "top_trades"]
 
 BOOK_SIZE: Final = 50
 """Most instruments that a book holds on a side."""
-
-_TIE_NOISE: Final = 1e-12
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -68,59 +67,92 @@ def book_series(scores: FloatArray, sections: CrossSections) -> BookSeries:
         Labels, who is scored and who can be traded.
     """
     W, N = sections.labels.shape
-    series = np.zeros((7, W))
-    top_weights, dropout_weights = np.zeros(N), np.zeros(N)
-    held = np.zeros(0, np.int64)
-    for w in range(W):
-        names = np.flatnonzero(sections.scored[w])
-        labels, free = sections.labels[w, names], sections.tradable[w]
-        key = np.full(N, -np.inf)
-        key[names] = _without_ties(scores[w, names], int(sections.windows[w]))
-        ranked = _descending(names[free[names]], key)
-        size = min(BOOK_SIZE, len(ranked) // 2)
-        equal = labels.mean()
-        returns = np.zeros(N)  # what left the universe earns nothing
-        returns[names] = labels
+    top, dropout = _TopBook(W, N), _DropoutBook(W, N)
+    for ranking in rankings(scores, sections):
+        top.take(ranking)
+        dropout.take(ranking)
+    return BookSeries(*top.series, *dropout.series)
 
-        top, bottom = ranked[:size], ranked[len(ranked) - size :]
-        target = _equal_weights(top, N)
-        bought, sold = np.maximum(target - top_weights, 0).sum(), np.maximum(top_weights - target, 0).sum()
-        top_weights = _drift(target, returns)
 
-        if not len(held):
-            held = top
-        else:
-            held = _replace_worst(held, ranked, key, free, min(BOOK_SIZE, len(names) // 2))
-        dropout, traded = _swap(dropout_weights, held)
-        dropout_weights = _drift(dropout, returns)
+def top_trades(scores: FloatArray, sections: CrossSections) -> tuple[FloatArray, FloatArray]:
+    """Return what the top book alone buys and sells, (W,) each; arguments as of `book_series`."""
+    top = _TopBook(*sections.labels.shape)
+    for ranking in rankings(scores, sections):
+        top.take(ranking)
+    return top.series[3], top.series[4]
 
-        series[:, w] = (
-            returns[top].mean() - returns[bottom].mean() if size else 0.0,
-            equal,
-            (target * returns).sum() - equal,
-            bought,
-            sold,
-            (dropout * returns).sum() / max(dropout.sum(), 1e-12) - equal,
-            traded,
+
+class _TopBook:
+    """The long-short and the top book; mutates self.
+
+    Attributes
+    ----------
+    series
+        (5, W): long-short, equal weight, excess, bought, sold.
+    """
+
+    def __init__(self, n_windows: int, n_instruments: int) -> None:
+        self.series = np.zeros((5, n_windows))
+        self._weights = np.zeros((1, n_instruments))
+
+    def take(self, ranking: Ranking) -> None:
+        """Go on by some windows."""
+        order, counts, returns = ranking.order, ranking.counts, ranking.returns
+        sizes = np.minimum(BOOK_SIZE, counts // 2)
+        width = int(sizes.max(initial=0))
+        place = np.arange(width)
+        best = order[:, :width]
+        last = np.clip((counts - sizes)[:, None] + place, 0, order.shape[1] - 1)
+        worst = np.take_along_axis(order, last, axis=1)
+        target = np.zeros(returns.shape)
+        share = np.where(place < sizes[:, None], 1.0 / np.maximum(sizes, 1)[:, None], 0.0)
+        np.put_along_axis(target, best, share, axis=1)
+        grown = target * (1 + returns)
+        total = grown.sum(axis=1, keepdims=True)
+        drifted = np.divide(grown, total, out=grown.copy(), where=total > 0)
+        weights = np.concatenate([self._weights, drifted[:-1]])
+        self._weights = drifted[-1:]
+        self.series[:, ranking.rows] = (
+            means_of(returns, best, sizes) - means_of(returns, worst, sizes),
+            ranking.equal_weight,
+            (target * returns).sum(axis=1) - ranking.equal_weight,
+            np.maximum(target - weights, 0).sum(axis=1),
+            np.maximum(weights - target, 0).sum(axis=1),
         )
-    return BookSeries(*series)
 
 
-def _without_ties(scores: FloatArray, window: int) -> FloatArray:
-    """Add noise far below the scores' spread, by window, so that equal scores are taken in a fixed random order."""
-    noise = np.random.default_rng(window).standard_normal(len(scores))
-    return scores + _TIE_NOISE * (np.std(scores) + _TIE_NOISE) * noise
+class _DropoutBook:
+    """The dropout book; mutates self.
+
+    Attributes
+    ----------
+    series
+        (2, W): excess, traded.
+    """
+
+    def __init__(self, n_windows: int, n_instruments: int) -> None:
+        self.series = np.zeros((2, n_windows))
+        self._weights = np.zeros(n_instruments)
+        self._held = np.zeros(0, np.int64)
+
+    def take(self, ranking: Ranking) -> None:
+        """Go on by some windows: each one's holdings follow from the last one's."""
+        n_scored = ranking.scored.sum(axis=1).tolist()
+        for row, count in enumerate(ranking.counts.tolist()):
+            ranked, returns = ranking.order[row, :count], ranking.returns[row]
+            if len(self._held):
+                size = min(BOOK_SIZE, n_scored[row] // 2)
+                self._held = _replace_worst(self._held, ranked, ranking.key[row], ranking.free[row], size)
+            else:
+                self._held = ranked[: min(BOOK_SIZE, count // 2)]
+            book, traded = _swap(self._weights, self._held)
+            self._weights = _drift(book, returns)
+            excess = (book * returns).sum() / max(book.sum(), 1e-12) - ranking.equal_weight[row]
+            self.series[:, ranking.rows.start + row] = excess, traded
 
 
 def _descending(names: IntArray, key: FloatArray) -> IntArray:
     return names[np.argsort(-key[names], kind="stable")]
-
-
-def _equal_weights(names: IntArray, n: int) -> FloatArray:
-    weights = np.zeros(n)
-    if len(names):
-        weights[names] = 1.0 / len(names)
-    return weights
 
 
 def _drift(weights: FloatArray, returns: FloatArray) -> FloatArray:

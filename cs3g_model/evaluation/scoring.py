@@ -110,19 +110,33 @@ def direction_series(scores: FloatArray, sections: CrossSections) -> DirectionSe
     scores
         (W, N), finite wherever `sections.scored`.
     """
-    series = np.full((3, len(scores)), 0.5)
-    for w in range(len(scores)):
-        here = sections.scored[w]
-        score, label = scores[w, here], sections.labels[w, here]
-        high, has_side = score > np.median(score), score != np.median(score)
-        middle = np.median(label)
-        relative, absolute = has_side & (label != middle), has_side & (label != 0)
-        if relative.any():
-            series[0, w] = np.mean(high[relative] == (label[relative] > middle))
-        if absolute.any():
-            series[1, w] = np.mean(high[absolute] == (label[absolute] > 0))
-            series[2, w] = np.mean(label[absolute] > 0)
-    return DirectionSeries(*series)
+    scored, labels = sections.scored, sections.labels
+    side = np.sign(_from_median(scores, scored))
+    relative, absolute = _from_median(labels, scored), np.where(scored, labels, 0.0)
+    return DirectionSeries(
+        _share((side > 0) == (relative > 0), (side != 0) & (relative != 0)),
+        _share((side > 0) == (absolute > 0), (side != 0) & (absolute != 0)),
+        _share(absolute > 0, (side != 0) & (absolute != 0)),
+    )
+
+
+def _from_median(values: FloatArray, mask: Mask) -> FloatArray:
+    """Return (W, N) values less the median of the masked ones in the window, 0 outside of the mask."""
+    n = mask.sum(axis=1, keepdims=True)
+    ascending = np.sort(np.where(mask, values, np.inf), axis=1)
+    low, high = (
+        np.take_along_axis(ascending, np.maximum(place, 0), axis=1) for place in ((n - 1) // 2, n // 2)
+    )
+    distance: FloatArray = np.zeros(values.shape)
+    np.subtract(values, (low + high) / 2, out=distance, where=mask)
+    return distance
+
+
+def _share(right: Mask, counted: Mask) -> FloatArray:
+    """Return (W,) the share of the counted that are right, 0.5 where nothing is counted."""
+    n = counted.sum(axis=1)
+    share: FloatArray = np.where(n > 0, (right & counted).sum(axis=1) / np.maximum(n, 1), 0.5)
+    return share
 
 
 def within_groups(values: FloatArray, groups: NDArray[np.int64], mask: Mask) -> FloatArray:
