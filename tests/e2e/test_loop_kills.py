@@ -22,6 +22,9 @@ SERVING = ("student-1", "student-2", "teacher-1", "outcomes-1")
 MAX_WAIT_POLLS = 30
 """About 3 s: as long as a restarted worker needs to begin, so that some are killed while they recover."""
 
+LAST_WINDOWS = 10
+"""So near to the end nothing is waited for any more: the run may be over before the moment."""
+
 
 @dataclass(frozen=True, order=True)
 class Moment:
@@ -62,11 +65,17 @@ class Killer:
         while self._moments and loop.windows >= self._moments[0].windows:
             moment = self._moments.pop(0)
             self._due.append((self._polls + moment.polls, moment.name))
-        for due in [due for due in self._due if due[0] <= self._polls]:
+        ends = loop.windows >= N_DAYS - LAST_WINDOWS
+        for due in [due for due in self._due if ends or due[0] <= self._polls]:
             self._due.remove(due)
             self._kill(loop, due[1])
         if self._job_polls and found.jobs.keys() - found.endings.keys():
             self._disturb_job(loop)
+        elif found.jobs:
+            # The job was quicker than the moments drawn: its workers die in idleness.
+            for _ in range(len(self._job_polls)):
+                self._job_polls.pop()
+                self._kill(loop, "jobs-1")
 
     @property
     def left(self) -> int:
