@@ -181,11 +181,17 @@ def _replace_worst(held: IntArray, ranked: IntArray, key: FloatArray, free: Mask
     drops = max(1, size // 10)
     last = _descending(held, key)
     missing = size - len(held)
-    candidates = ranked[~np.isin(ranked, held)][: max(0, drops + missing)]
+    candidates = ranked[~_marked(held, len(key))[ranked]][: max(0, drops + missing)]
     worst = _descending(np.concatenate([last, candidates]), key)[-drops:]
-    leaves = np.isin(last, worst) & free[last]
+    leaves = _marked(worst, len(key))[last] & free[last]
     bought = candidates[: max(0, int(leaves.sum()) + missing)]
     return np.concatenate([last[~leaves], bought])
+
+
+def _marked(names: IntArray, n: int) -> Mask:
+    marks = np.zeros(n, np.bool_)
+    marks[names] = True
+    return marks
 
 
 def _swap(weights: FloatArray, held: IntArray) -> tuple[FloatArray, float]:
