@@ -100,21 +100,21 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_market(tmp_path_factory.mktemp("market") / "panel.parquet")
 
 
-def test_kills_at_random_moments_change_nothing(
+def test_kills_at_random_moments_and_more_workers_change_nothing(
     bootstrap_servers: str, broker_kind: str, panel: Path, tmp_path: Path
 ) -> None:
-    def looped(name: str, killer: Killer | None) -> Reached:
+    def looped(name: str, killer: Killer | None, workers: int) -> Reached:
         return run_disturbed_loop(
             tmp_path / name,
             panel,
             bootstrap_servers,
             embedded=broker_kind == "embedded",
-            workers=2,
-            job_workers=2,
+            workers=workers,
+            job_workers=workers,
             on_poll=killer,
         )
 
-    undisturbed = looped("undisturbed", None)
+    undisturbed = looped("undisturbed", None, workers=1)
     (job,) = undisturbed.values["jobs"]
     assert job["ending"]["state"] == "succeeded"
     assert [activation["job_id"] for activation in undisturbed.activations] == [
@@ -123,7 +123,7 @@ def test_kills_at_random_moments_change_nothing(
         job["request"]["job_id"],
     ]
     killer = Killer(KILLS, SEED)
-    disturbed = looped("disturbed", killer)
+    disturbed = looped("disturbed", killer, workers=2)
     assert killer.left == 0
     assert len(killer.killed) == KILLS
     disturbed.check_equals(undisturbed)
