@@ -28,7 +28,7 @@ def record_of(content: JobRequest | JobStatus, timestamp_s: float) -> Any:
     )
 
 
-@pytest.mark.parametrize("requested_s", [1_260_000_000.0, time.time()])
+@pytest.mark.parametrize("requested_s", [1_260_000_000.0, time.time()], ids=["replayed", "today"])
 def test_a_request_is_new_when_it_is_read_whatever_day_it_is_of(requested_s: float) -> None:
     follower = JobFollower("127.0.0.1:1", topic_names("replay.r."))
     request = JobRequest(job_id="job", kind="distill", universe="u", requested_ns=int(requested_s * 1e9))
