@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,6 +29,9 @@ _LOG: Final = logging.getLogger(__name__)
 _DAY_MS: Final = 24 * 3_600_000
 _SESSION_MS: Final = 10_000
 """How long a member may be silent. Kafka puts it out then, the embedded broker never does: see `evict_others`."""
+
+_MOST_REJOINS: Final = 5
+"""How often in a row the group may fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class JobQueue:
         self._client_id = client_id
         self._pending: dict[int, deque[QueuedJob]] = {}
         self._consumer: AIOKafkaConsumer | None = None
-        self._stack = AsyncExitStack()
+        self._rejoins = 0
 
     async def __aenter__(self) -> Self:
         """Connect and ask to join; the partitions come with later polls.
@@ -75,6 +77,10 @@ class JobQueue:
         BrokerUnavailable
             Nobody answers.
         """
+        await self._join()
+        return self
+
+    async def _join(self) -> None:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             group_id=self._group_id,
@@ -92,16 +98,18 @@ class JobQueue:
         )
         # Without topics: a start with them waits for a group that a dead member may hold up.
         await start_client(consumer, self._bootstrap)
-        self._stack.push_async_callback(self._stop, consumer)
-        consumer.subscribe([self._topic], listener=_Forget(self._pending))
         self._consumer = consumer
-        return self
+        consumer.subscribe([self._topic], listener=_Forget(self._pending))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._consumer = None
-        await self._stack.aclose()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+        # A static member does not leave by itself: others would wait for its session to end, for ever on the
+        # embedded broker.
+        await evict_members(self._bootstrap, self._group_id, self._client_id)
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -109,7 +117,7 @@ class JobQueue:
         return frozenset(key.partition for key in self._connected().assignment())
 
     async def poll(self, timeout_ms: int) -> None:
-        """Fetch what is new; it joins `heads` behind what is pending.
+        """Fetch what is new; it joins `heads` behind what is pending. Joins the group again where that failed.
 
         Raises
         ------
@@ -119,9 +127,9 @@ class JobQueue:
         try:
             fetched = await self._connected().getmany(timeout_ms=timeout_ms)
         except KafkaError as error:
-            raise BrokerError(
-                f"the topic of jobs at {self._bootstrap!r} cannot be read: {error!r}"
-            ) from error
+            return await self._rejoin(error)
+        if self.partitions:
+            self._rejoins = 0
         for key, records in fetched.items():
             pending = self._pending.setdefault(key.partition, deque())
             pending.extend(
@@ -156,11 +164,19 @@ class JobQueue:
             await evict_members(self._bootstrap, self._group_id, client_id)
         return others
 
-    async def _stop(self, consumer: AIOKafkaConsumer) -> None:
+    async def _rejoin(self, error: KafkaError) -> None:
+        # A member that joins while others do may be given nothing at all by the embedded broker, not even an empty
+        # list, and aiokafka's membership ends with that. Joining again takes the member's own place.
+        self._rejoins += 1
+        if self._rejoins > _MOST_REJOINS:
+            raise BrokerError(
+                f"the topic of jobs at {self._bootstrap!r} cannot be read: {error!r}"
+            ) from error
+        _LOG.warning("joining %s again: %r", self._group_id, error)
+        consumer, self._consumer = self._connected(), None
         await consumer.stop()
-        # A static member does not leave by itself: others would wait for its session to end, for ever on the
-        # embedded broker.
-        await evict_members(self._bootstrap, self._group_id, self._client_id)
+        self._pending.clear()
+        await self._join()
 
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
