@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from cs3g.jobs.board import Job
 from cs3g.jobs.engines import EngineConfig
 from cs3g.jobs.following import JobFollower
@@ -119,3 +121,17 @@ async def waited(
         while not condition(follower):
             await follower.poll(100)
         return [follower.board.get(job_id) for job_id in job_ids]
+
+
+def set_environment(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands find the topics of a configuration."""
+    for name in ("bootstrap_servers", "topic_prefix", "universe", "mode", "run_id"):
+        monkeypatch.setenv(f"CS3G_{name.upper()}", str(getattr(config, name)))
+
+
+def write_small_recipe(folder: Path) -> None:
+    """Make a folder of recipes with one, `small`, that takes a second."""
+    folder.mkdir()
+    (folder / "small.toml").write_text(
+        "[[stages]]\nname = 'all'\nlosses = { soft = 1 }\n[training]\nepochs = 1\nchunk = 8\nchecks = 1\n"
+    )

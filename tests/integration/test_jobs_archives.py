@@ -10,7 +10,15 @@ import pytest
 from cs3g.jobs.spool import graph_bytes, graphs_sha256
 from pipeline.graph_archive import write_graph_archive
 from tests.integration.command_line import Run
-from tests.integration.job_workers import ended, prepare, settings, submit, working
+from tests.integration.job_workers import (
+    ended,
+    prepare,
+    set_environment,
+    settings,
+    submit,
+    working,
+    write_small_recipe,
+)
 from tests.integration.quick_job import GOOD
 from tests.small_jobs import UNIVERSE, WINDOWS, small_graphs
 from topics.cuts import slice_graphs
@@ -63,14 +71,10 @@ def test_two_processes_of_torchrun_fit_what_an_archive_holds(
     cs3g: Run, bootstrap_servers: str, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, registry, teacher, student = asyncio.run(prepare(bootstrap_servers, run_id, tmp_path))
-    for name in ("bootstrap_servers", "topic_prefix", "universe", "mode", "run_id"):
-        monkeypatch.setenv(f"CS3G_{name.upper()}", str(getattr(config, name)))
-    for folder in ("sets", "recipes"):
-        (tmp_path / folder).mkdir()
+    set_environment(config, monkeypatch)
+    (tmp_path / "sets").mkdir()
     archived(tmp_path / "sets", "recorded")
-    (tmp_path / "recipes" / "small.toml").write_text(
-        "[[stages]]\nname = 'all'\nlosses = { soft = 1 }\n[training]\nepochs = 1\nchunk = 8\nchecks = 1\n"
-    )
+    write_small_recipe(tmp_path / "recipes")
     asked = ("jobs", "submit", "--teacher", teacher, "--recipe", "small", "--dataset", "recorded")
     for job_id in ("first", "again"):
         assert cs3g(*asked, "--job-id", job_id, "--promotion", "manual")[0] == 0

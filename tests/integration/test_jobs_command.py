@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.command_line import Run, check_line
-from tests.integration.job_workers import prepare
+from tests.integration.job_workers import prepare, set_environment, write_small_recipe
 
 pytestmark = pytest.mark.broker
 
@@ -18,12 +18,8 @@ def test_a_job_from_submission_to_activation(
     cs3g: Run, bootstrap_servers: str, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, registry, teacher, student = asyncio.run(prepare(bootstrap_servers, run_id, tmp_path))
-    for name in ("bootstrap_servers", "topic_prefix", "universe", "mode", "run_id"):
-        monkeypatch.setenv(f"CS3G_{name.upper()}", str(getattr(config, name)))
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "small.toml").write_text(
-        "[[stages]]\nname = 'all'\nlosses = { soft = 1 }\n[training]\nepochs = 1\nchunk = 8\nchecks = 1\n"
-    )
+    set_environment(config, monkeypatch)
+    write_small_recipe(tmp_path / "recipes")
     asked = ("jobs", "submit", "--teacher", teacher, "--student", student, "--recipe", "small")
     status, out, err = cs3g(*asked, "--job-id", "first", "--since", "1970-01-02", "--reason", "stale")
     assert (status, out, err) == (0, "first\n", "")
