@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,26 +50,49 @@ class Demo:
         out, err = self.process.communicate(timeout=DEADLINE_S)
         return self.process.returncode, out, err
 
-    def left_running(self) -> list[str]:
-        """Return the commands of processes that the run has left behind."""
+    def left_running(self) -> dict[int, str]:
+        """Return the commands of processes that the run has left behind, by their number."""
         wanted = f"{MARK}={self.mark}".encode()
-        found = []
+        found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = command
             except OSError:
                 continue  # ended meanwhile, or another user's
         return found
+
+    def end(self) -> None:
+        """Kill what still runs: a failed test is to disturb no other."""
+        for pid in self.left_running():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with self.process:
+            pass  # waits, and closes the pipes
 
     def read(self, name: str) -> Any:
         return json.loads((self.out / name).read_text(), parse_constant=pytest.fail)
 
 
+@pytest.fixture
+def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Start a run that writes to the named folder of `tmp_path`."""
+    demos: list[Demo] = []
+
+    def start(name: str, *options: object) -> Demo:
+        demos.append(Demo(tmp_path / name, *options))
+        return demos[-1]
+
+    yield start
+    for demo in demos:
+        demo.end()
+
+
 def check_results(demo: Demo, roles: set[str]) -> pl.DataFrame:
     status, out, err = demo.finish()
     assert (status, err) == (0, ""), out
-    assert demo.left_running() == []
+    assert demo.left_running() == {}
     assert sorted(path.name for path in demo.out.iterdir()) == [
         "ab.html",
         "ab.json",
@@ -105,9 +130,11 @@ def check_results(demo: Demo, roles: set[str]) -> pl.DataFrame:
     return frame
 
 
-def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> None:
+def test_two_demos_of_other_workers_and_messages_are_equal(
+    start_demo: Callable[..., Demo], tmp_path: Path
+) -> None:
     limit = ("--limit", N_TICKS)
-    first = Demo(tmp_path / "first", *limit)
+    first = start_demo("first", *limit)
     frame = check_results(first, {"student", "teacher"})
     assert frame.height == 2 * N_TICKS
     assert frame["symbol"].n_unique() > 450
@@ -121,7 +148,7 @@ def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> No
     assert "<svg" in page
     assert ab["verdict"].replace("'", "&#x27;") in page
 
-    second = Demo(tmp_path / "second", *limit, "--workers", 2, "--batch-ticks", 97)
+    second = start_demo("second", *limit, "--workers", 2, "--batch-ticks", 97)
     assert check_results(second, {"student", "teacher"}).equals(frame)
     for name in ("ab.json", "ab.md", "ab.html"):
         assert (first.out / name).read_bytes() == (second.out / name).read_bytes()
@@ -130,27 +157,27 @@ def test_two_demos_of_other_workers_and_messages_are_equal(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_told_to_stop_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
-    demo = Demo(tmp_path / "out", "--speed", 86_400, "--no-teacher")
-    log = demo.out / "logs" / "student-1.log"
+def test_a_demo_that_is_told_to_stop_leaves_nothing_running(
+    start_demo: Callable[..., Demo], number: signal.Signals
+) -> None:
+    demo = start_demo("out", "--speed", 86_400, "--no-teacher")
     deadline = time.monotonic() + DEADLINE_S
-    while not log.exists():
+    while len(demo.left_running()) < 3:  # command, broker, worker
         assert demo.process.poll() is None, demo.finish()
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, demo.left_running()
         time.sleep(0.05)
-    assert len(demo.left_running()) >= 3  # command, broker, worker
     demo.process.send_signal(number)
     status, out, err = demo.finish()
     assert status == 130, err
     assert "Traceback" not in out + err
-    assert demo.left_running() == []
+    assert demo.left_running() == {}
     assert [path.name for path in demo.out.iterdir()] == ["logs"]
 
 
 @pytest.mark.shared
 @pytest.mark.skipif(not LEAN.is_dir(), reason="../shared/data is not there")
-def test_a_stocks_real_trades_and_quotes(tmp_path: Path) -> None:
-    demo = Demo(tmp_path / "out", "--data", LEAN / "aig", "--limit", 30_000)
+def test_a_stocks_real_trades_and_quotes(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo("out", "--data", LEAN / "aig", "--limit", 30_000)
     frame = check_results(demo, {"student", "teacher"})
     assert set(frame["symbol"]) == {"AIG"}
     assert demo.read("run.json")["replay"]["schema"] == "mbp-1"

@@ -73,6 +73,7 @@ with joined(cuda=False) as ranks:
         small_fit(kept, killed_at=4)
     except Killed:
         pass
+    ranks.barrier()  # each rank removes its own old file
     told["files"] = sorted(path.name for path in (out / "kept").iterdir())
     ranks.barrier()
     told["resumed"] = digest(small_fit(kept))
