@@ -1,5 +1,6 @@
 """Models with their lineage, and which of them serves: a folder or an object store."""
 
+from pipeline.registry.artifacts import Entry
 from pipeline.registry.errors import (
     ActivationConflictError,
     RegistryError,
@@ -9,7 +10,7 @@ from pipeline.registry.errors import (
 )
 from pipeline.registry.location import default_registry_url
 from pipeline.registry.records import Activation, Lineage
-from pipeline.registry.registry import Entry, Registry
+from pipeline.registry.registry import Registry
 
 __all__ = [
     "Activation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -110,6 +111,26 @@ class Activations:
                 f" {activation.universe}/{activation.role}: it was put in the wrong place"
             )
         return activation
+
+
+def before_the_last(history: Sequence[Activation]) -> Activation | None:
+    """Return the activation that a rollback restores, None if there is none before the one in force.
+
+    Parameters
+    ----------
+    history
+        All activations of one universe and role, oldest first.
+    """
+    by_seq = {activation.seq: activation for activation in history}
+
+    def restored(activation: Activation | None) -> Activation | None:
+        # A rollback stands where the activation that it restores stood.
+        while activation is not None and activation.restores_seq is not None:
+            activation = by_seq.get(activation.restores_seq)
+        return activation
+
+    in_force = restored(history[-1] if history else None)
+    return None if in_force is None else restored(by_seq.get(in_force.seq - 1))
 
 
 def _name(activation: Activation) -> str:

@@ -17,16 +17,16 @@ from typing import Any
 
 import msgspec
 
-from cs3g_model.artifacts import SHIPPED, list_artifacts
-from pipeline.registry.activations import Activations
+from pipeline.registry.activations import Activations, before_the_last
 from pipeline.registry.artifacts import Artifacts, Entry, checked_manifest
-from pipeline.registry.errors import RegistryError, RegistryNotFoundError, RegistryTamperedError
+from pipeline.registry.catalog import list_models, resolve_model
+from pipeline.registry.errors import RegistryError, RegistryNotFoundError
+from pipeline.registry.job_results import JobResults
+from pipeline.registry.lineages import Lineages
 from pipeline.registry.location import default_cache_folder
 from pipeline.registry.records import (
-    MAX_RECORD_BYTES,
     Activation,
     Lineage,
-    decode_record,
     encode_record,
     require_identifier,
     require_role,
@@ -34,9 +34,7 @@ from pipeline.registry.records import (
 from pipeline.registry.store import Store
 from topics.types import Role
 
-__all__ = ["Entry", "Registry"]
-
-_MIN_PREFIX = 4
+__all__ = ["Registry"]
 
 
 class Registry:
@@ -71,7 +69,9 @@ class Registry:
     ) -> None:
         self._store = Store(url)
         self._artifacts = Artifacts(self._store, cache if cache is not None else default_cache_folder())
+        self._lineages = Lineages(self._store, self._artifacts)
         self._activations = Activations(self._store)
+        self._job_results = JobResults(self._store)
         self._clock = clock
 
     @property
@@ -109,7 +109,7 @@ class Registry:
         record = lineage or Lineage(model_id=model_id, parent_id=manifest.parent_id, seed=manifest.seed)
         if not record.created_ns:
             record = msgspec.structs.replace(record, created_ns=self._clock())
-        self._store.create(_lineage_name(model_id), encode_record(record))
+        self._lineages.record(record)
         return model_id
 
     def get(self, model_id: str) -> Path:
@@ -134,17 +134,7 @@ class Registry:
         RegistryError
             There are several.
         """
-        require_identifier("model_id", prefix)
-        known = {*self._artifacts.ids(), *(path.name for path, _ in list_artifacts(SHIPPED))}
-        found = sorted(name for name in known if name.startswith(prefix)) if prefix not in known else [prefix]
-        if len(prefix) < _MIN_PREFIX or not found:
-            raise RegistryNotFoundError(
-                f"no model {prefix!r} in {self.url}: give an id of `cs3g models list`,"
-                f" or at least {_MIN_PREFIX} digits of one"
-            )
-        if len(found) > 1:
-            raise RegistryError(f"{prefix!r} is ambiguous in {self.url}: {', '.join(found)}")
-        return found[0]
+        return resolve_model(self._artifacts, prefix, self.url)
 
     def list(self, unusable: MutableSequence[Exception] | None = None) -> Sequence[Entry]:
         """Return the models, the registry's own and the shipped ones, by role and id.
@@ -154,18 +144,7 @@ class Registry:
         unusable
             Takes the errors of models that cannot be used; None to raise the first of them.
         """
-        entries = {
-            manifest.model_id: Entry(manifest, str(path), "shipped")
-            for path, manifest in list_artifacts(SHIPPED)
-        }
-        for model_id in self._artifacts.ids():
-            try:
-                entries.setdefault(model_id, self._artifacts.entry(model_id))
-            except RegistryError as error:
-                if unusable is None:
-                    raise
-                unusable.append(error)
-        return sorted(entries.values(), key=lambda entry: (entry.manifest.role, entry.model_id))
+        return list_models(self._artifacts, unusable)
 
     def lineage(self, model_id: str) -> Lineage:
         """Return how a model came to be; of a shipped one what its manifest tells.
@@ -175,28 +154,11 @@ class Registry:
         RegistryNotFoundError
             There is no such model.
         """
-        name = _lineage_name(model_id)
-        try:
-            data = self._store.read(name, MAX_RECORD_BYTES)
-        except RegistryNotFoundError:
-            manifest = checked_manifest(self.get(model_id))
-            return Lineage(model_id=model_id, parent_id=manifest.parent_id, seed=manifest.seed)
-        record = decode_record(data, Lineage, self._store.location(name))
-        if record.model_id != model_id:
-            raise RegistryTamperedError(f"{self._store.location(name)} is of model {record.model_id!r}")
-        return record
+        return self._lineages.of(model_id)
 
     def ancestry(self, model_id: str) -> Sequence[Lineage]:
         """Return a model's lineage and those of its parents as far as they are known, the model's own first."""
-        found = [self.lineage(model_id)]
-        seen = {model_id}
-        while (parent := found[-1].parent_id) is not None and parent not in seen:
-            seen.add(parent)
-            try:
-                found.append(self.lineage(parent))
-            except RegistryNotFoundError:
-                break
-        return found
+        return self._lineages.ancestry(model_id)
 
     def active(self, universe: str, role: Role) -> Activation | None:
         """Return the activation in force, None if there never was one."""
@@ -246,16 +208,17 @@ class Registry:
         RegistryError
             The model is of the other role, or an argument breaks its rule.
         """
-        return self._append(
-            universe,
-            role,
-            model_id,
+        wanted = Activation(
+            universe=universe,
+            role=role,
+            seq=1,
+            model_id=model_id,
+            sha256="",
             since_ts_close=since_ts_close,
             job_id=job_id,
-            expected_seq=expected_seq,
             detail=detail,
-            any_role=any_role,
         )
+        return self._append(wanted, expected_seq=expected_seq, any_role=any_role)
 
     def rollback(
         self,
@@ -281,29 +244,23 @@ class Registry:
             As of `activate`.
         """
         history = self.history(universe, role)
-        by_seq = {activation.seq: activation for activation in history}
-        # A rollback stands where the activation that it restores stood.
-        at = history[-1] if history else None
-        while at is not None and at.restores_seq is not None:
-            at = by_seq.get(at.restores_seq)
-        before = by_seq.get(at.seq - 1) if at is not None else None
-        while before is not None and before.restores_seq is not None:
-            before = by_seq.get(before.restores_seq)
+        before = before_the_last(history)
         if before is None:
             raise RegistryNotFoundError(
                 f"nothing served {universe}/{role} before: activate a model of `cs3g models list` instead"
             )
-        return self._append(
-            universe,
-            role,
-            before.model_id,
+        wanted = Activation(
+            universe=universe,
+            role=role,
+            seq=1,
+            model_id=before.model_id,
+            sha256="",
             since_ts_close=since_ts_close,
-            job_id=None,
-            expected_seq=history[-1].seq if expected_seq is None else expected_seq,
             detail=detail or f"rolled back from {history[-1].model_id}",
-            any_role=True,
             restores_seq=before.seq,
         )
+        seen_seq = history[-1].seq if expected_seq is None else expected_seq
+        return self._append(wanted, expected_seq=seen_seq, any_role=True)
 
     def record_job(self, job_id: str, result: Mapping[str, Any]) -> dict[str, Any]:
         """Write a job's result unless it has one; return the one that stands, the first.
@@ -318,68 +275,19 @@ class Registry:
         RegistryFullError
             There is no room; the job has no result then.
         """
-        name = _job_name(job_id)
-        data = msgspec.json.format(msgspec.json.encode(dict(result), order="sorted"), indent=2) + b"\n"
-        if self._store.create(name, data):
-            stands: dict[str, Any] = msgspec.json.decode(data)
-            return stands
-        found = self.job(job_id)
-        if found is None:
-            raise RegistryError(f"{self._store.location(name)} was removed while it was read")
-        return found
+        return self._job_results.record(job_id, result)
 
     def job(self, job_id: str) -> dict[str, Any] | None:
         """Return a job's result, None if it has none yet."""
-        name = _job_name(job_id)
-        try:
-            data = self._store.read(name, MAX_RECORD_BYTES)
-        except RegistryNotFoundError:
-            return None
-        try:
-            result: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RegistryTamperedError(
-                f"{self._store.location(name)} is no job's result: {error}"
-            ) from error
-        return result
+        return self._job_results.of(job_id)
 
-    def _append(
-        self,
-        universe: str,
-        role: Role,
-        model_id: str,
-        *,
-        since_ts_close: int,
-        job_id: str | None,
-        expected_seq: int | None,
-        detail: str,
-        any_role: bool,
-        restores_seq: int | None = None,
-    ) -> Activation:
-        require_identifier("universe", universe)
-        require_role(role)
-        manifest = checked_manifest(self.get(model_id), model_id)
-        if manifest.role != role and not any_role:
-            raise RegistryError(f"model {model_id!r} is a {manifest.role}, a {role} is needed")
-        wanted = Activation(
-            universe=universe,
-            role=role,
-            seq=1,
-            model_id=model_id,
-            sha256=manifest.weights_sha256,
-            since_ts_close=since_ts_close,
-            job_id=job_id,
-            detail=detail,
-            restores_seq=restores_seq,
-            created_ns=self._clock(),
-        )
+    def _append(self, wanted: Activation, *, expected_seq: int | None, any_role: bool) -> Activation:
+        """Check and write an activation; its number, hash and time are filled in."""
+        require_identifier("universe", wanted.universe)
+        require_role(wanted.role)
+        manifest = checked_manifest(self.get(wanted.model_id), wanted.model_id)
+        if manifest.role != wanted.role and not any_role:
+            raise RegistryError(f"model {wanted.model_id!r} is a {manifest.role}, a {wanted.role} is needed")
+        wanted = msgspec.structs.replace(wanted, sha256=manifest.weights_sha256, created_ns=self._clock())
         encode_record(wanted)  # before anything is looked up: an argument that breaks its rule is no conflict
         return self._activations.append(wanted, expected_seq=expected_seq)
-
-
-def _lineage_name(model_id: str) -> str:
-    return f"lineage/{require_identifier('model_id', model_id)}.json"
-
-
-def _job_name(job_id: str) -> str:
-    return f"jobs/{require_identifier('job_id', job_id)}.json"
