@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.archive_folder import ArchiveFolder, Manifest, Part, PartLabel, read_manifest, verify
+from pipeline.archive_folder import ArchiveFolder
+from pipeline.archive_manifest import Manifest, Part, PartLabel, read_manifest, verify
 from pipeline.errors import ArchiveError, GraphRunError
 from pipeline.graph_table import read_graph_table, read_instrument_ids, write_graph_table
 from pipeline.offline import join_graph_runs

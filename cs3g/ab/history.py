@@ -11,7 +11,7 @@ from typing import Final
 from cs3g.ab.fold_sink import FoldSink
 from cs3g.ab.market import sector_names
 from cs3g.errors import ComparisonError
-from pipeline.archive_folder import is_archive, read_manifest
+from pipeline.archive_manifest import is_archive, read_manifest
 from pipeline.config import PipelineConfig, load_config
 from pipeline.graph_archive import TOPIC, graph_run_digest, read_graph_archive
 from pipeline.offline import join_graph_runs

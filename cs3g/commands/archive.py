@@ -47,7 +47,7 @@ def archive(
     from rich.console import Console
 
     from cs3g.stopping import stop_event
-    from pipeline.archive_folder import read_manifest
+    from pipeline.archive_manifest import read_manifest
     from replay.archive.progress import RecordProgress
     from replay.archive.record import record_topics
     from replay.options import parse_time

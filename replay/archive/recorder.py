@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.archive_folder import ArchiveFolder, PartLabel
+from pipeline.archive_folder import ArchiveFolder
+from pipeline.archive_manifest import PartLabel
 from pipeline.graph_archive import date_key, gathered, stage_graphs
 from pipeline.graph_table import read_instrument_ids
 from replay.archive.row_tables import Stored, message_rows, prediction_rows, window_rows, write_rows

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.archive_folder import Part, read_manifest, verify
+from pipeline.archive_manifest import Part, read_manifest, verify
 from pipeline.errors import ArchiveError
 from replay.archive.tick_table import read_tick_table
 from replay.sources.base import CHUNK_ROWS

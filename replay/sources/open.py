@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.archive_folder import is_archive
+from pipeline.archive_manifest import is_archive
 from replay.archive.recorded import recorded_source
 from replay.errors import ConfigError, CorruptFile, MissingFile, UnknownSymbol
 from replay.sources.bar_files import bar_source, panel_source

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.archive_folder import read_manifest
+from pipeline.archive_manifest import read_manifest
 from pipeline.graph_archive import graph_run_digest, read_graph_archive
 from pipeline.offline import join_graph_runs
 from replay.archive.record import record_topics

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive_folder import ArchiveFolder, PartLabel, read_manifest
+from pipeline.archive_folder import ArchiveFolder
+from pipeline.archive_manifest import PartLabel, read_manifest
 from pipeline.errors import ArchiveError
 
 

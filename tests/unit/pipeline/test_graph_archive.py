@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.archive_folder import MANIFEST, read_manifest
+from pipeline.archive_manifest import MANIFEST, read_manifest
 from pipeline.errors import ArchiveError, GraphRunError
 from pipeline.graph_archive import (
     gathered,
