@@ -13,6 +13,7 @@ import faust
 from faust.types import TP, StreamT
 
 from cs3g_model.protocol import StreamingModel
+from pipeline.agents.changelog import TopicChangelog
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import BrokerOffsets
 from pipeline.agents.directory import Directory
@@ -79,7 +80,7 @@ def build_app(
             app,
             config,
             offsets_of(topics.windows),
-            checkpoints=Checkpoints(_table(app, "graphs"), config.universe.encode()),
+            checkpoints=_checkpoints(app, config, "graphs"),
             directory=Directory(config),
             graphs_topic=graphs,
             dead_letters_topic=_topic(app, topics.dead_letters),
@@ -98,7 +99,7 @@ def build_app(
         offsets_of(topics.graphs),
         model=model,
         models=models,
-        checkpoints=Checkpoints(_table(app, "scoring"), config.universe.encode()),
+        checkpoints=_checkpoints(app, config, "scoring"),
         predictions_topic=_topic(app, topics.predictions),
         latest_topic=_topic(app, topics.predictions_latest) if publishes_latest else None,
         dead_letters_topic=_topic(app, topics.dead_letters),
@@ -153,7 +154,7 @@ def build_outcomes_app(
         config,
         outcomes,
         policy,
-        checkpoints=Checkpoints(_table(app, "outcomes"), config.universe.encode()),
+        checkpoints=_checkpoints(app, config, "outcomes"),
         outcomes_topic=_topic(app, topics.outcomes),
         decisions_topic=_topic(app, topics.distill_decisions),
         jobs_topic=_topic(app, topics.distill_jobs),
@@ -207,9 +208,8 @@ def _topic(app: faust.App, name: str) -> faust.TopicT:
     )
 
 
-def _table(app: faust.App, name: str) -> faust.types.TableT[Any, Any]:
-    # One partition, as the topics of windows and graphs have: a universe is one ordered sequence.
-    return app.Table(name, partitions=1, key_type=bytes, value_type=bytes)
+def _checkpoints(app: faust.App, config: PipelineConfig, name: str) -> Checkpoints:
+    return Checkpoints(TopicChangelog(app, config.bootstrap_servers, name), config.universe.encode())
 
 
 def _settings(
@@ -232,12 +232,10 @@ def _settings(
         "key_serializer": "raw",
         "value_serializer": "raw",
         "processing_guarantee": "at_least_once",
-        "store": "memory://",
         # Faust makes empty folders there even so; by default in the folder that the worker was started in.
         "datadir": str(Path(tempfile.gettempdir()) / "cs3g-faust"),
         "stream_wait_empty": False,
         "stream_buffer_maxsize": 64,
-        "table_standby_replicas": 0,
         "topic_replication_factor": replication_factor,
         "topic_partitions": config.tick_partitions,
         "topic_disable_leader": True,

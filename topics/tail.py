@@ -22,6 +22,7 @@ class Record:
     """One message as it lies on its partition."""
 
     offset: int
+    key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
 
@@ -34,6 +35,7 @@ async def read_tail(
     partition: int = 0,
     after: int = 0,
     before: int | None = None,
+    first_step: int = _FIRST_STEP,
     timeout_s: float = READ_TIMEOUT_S,
 ) -> list[Record]:
     """Return the last messages of a partition, in their order.
@@ -44,6 +46,8 @@ async def read_tail(
         Asked with ever more of the end; once it holds, no more is read.
     after, before
         Offsets from which, and before which, to read; None for the end as it is now.
+    first_step
+        How many messages to read at first; four times as many each time that these are not enough.
     timeout_s
         For all of it.
 
@@ -67,7 +71,7 @@ async def read_tail(
                 first = max(after, (await consumer.beginning_offsets([place]))[place])
                 end = (await consumer.end_offsets([place]))[place]
                 stop = end if before is None else min(before, end)
-                step = _FIRST_STEP
+                step = first_step
                 while stop > first:
                     start = max(first, stop - step)
                     found = [*await _between(consumer, place, start, stop), *found]
@@ -101,7 +105,7 @@ async def _between(consumer: AIOKafkaConsumer, place: Any, start: int, stop: int
     while await consumer.position(place) < stop:
         for records in (await consumer.getmany(place, timeout_ms=_FETCH_MS)).values():
             found += [
-                Record(record.offset, record.value, record.headers)
+                Record(record.offset, record.key, record.value, record.headers)
                 for record in records
                 if record.offset < stop
             ]

@@ -1,4 +1,4 @@
-"""Checkpoints of a stage in a changelogged Faust table, durable before the input is acknowledged.
+"""Checkpoints of a stage in its changelog, durable before the input is acknowledged.
 
 A checkpoint larger than a message travels in chunks: written under the keys that the last one did not use,
 and valid once the head that names them is with the broker, so a crash in between leaves the last one whole.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Final
 
-import faust
 import msgspec
 
+from pipeline.agents.changelog import Changelog, Entries
 from pipeline.errors import StateDecodeError
 
 MAX_CHUNK_BYTES: Final = 900_000
-"""Below the 1 MB that a broker takes by default; Faust makes the changelog topic with the broker's defaults."""
+"""Below the 1 MB that a broker takes by default, which the changelog's topic is made with."""
 
 INTERVAL_S: Final = 1.0
 """Live, a checkpoint a second is enough: what came after it is computed again, to the same bytes."""
@@ -34,20 +33,18 @@ class _Head(msgspec.Struct, frozen=True):
 class Checkpoints:
     """The newest checkpoint of one key, as opaque bytes; mutates self.
 
-    Written through the table's changelog rather than by item assignment, because a stage works outside the
-    stream's iteration and must wait for the broker's acknowledgement.
-
     Parameters
     ----------
-    table
-        Table with raw keys and values and as many partitions as the stage's source topic.
+    changelog
+        With as many partitions as the stage's source topic.
     key
         What the checkpoint is of.
     """
 
-    def __init__(self, table: faust.types.TableT[Any, Any], key: bytes) -> None:
-        self._table = table
+    def __init__(self, changelog: Changelog, key: bytes) -> None:
+        self._changelog = changelog
         self._key = key
+        self._side: int | None = None  # of the newest checkpoint, as of the last load or save
         self._saved_s = float("-inf")
 
     @property
@@ -55,50 +52,52 @@ class Checkpoints:
         """Whether the last checkpoint is old enough for another."""
         return asyncio.get_running_loop().time() - self._saved_s >= INTERVAL_S
 
-    def load(self) -> bytes | None:
-        """Return the checkpoint that recovery read back, if there is one.
+    async def load(self, partition: int) -> bytes | None:
+        """Return the newest checkpoint with the broker, if there is one; to be called before `save`.
 
         Raises
         ------
         StateDecodeError
             Its chunks are not what its head says.
         """
-        head = self._head()
+        entries = await self._changelog.read(partition, lambda entries: self._data(entries) is not None)
+        head = self._head(entries)
+        self._side = None if head is None else head.side
         if head is None:
             return None
-        data = b"".join(
-            self._table.data.get(self._chunk_key(head.side, number)) or b"" for number in range(head.n_chunks)
-        )
-        if hashlib.sha256(data).hexdigest() != head.sha256:
+        data = self._data(entries)
+        if data is None:
             raise StateDecodeError(
-                f"the checkpoint of {self._key!r} is not what its head says: its changelog topic is damaged;"
-                " delete it and reset the group's offsets to rebuild from the input"
+                f"the checkpoint of {self._key!r} is not what its head says: its changelog topic"
+                f" {self._changelog.name!r} is damaged; delete it and reset the group's offsets to rebuild from"
+                " the input"
             )
         return data
 
     async def save(self, partition: int, data: bytes) -> None:
         """Write a checkpoint and wait until the broker has it."""
-        head = self._head()
-        side = 0 if head is None else 1 - head.side
+        side = 0 if self._side is None else 1 - self._side
         chunks = [data[at : at + MAX_CHUNK_BYTES] for at in range(0, len(data), MAX_CHUNK_BYTES)]
-        await asyncio.gather(
-            *[
-                self._put(partition, self._chunk_key(side, number), chunk)
-                for number, chunk in enumerate(chunks)
-            ]
+        await self._changelog.write(
+            partition, [(self._chunk_key(side, number), chunk) for number, chunk in enumerate(chunks)]
         )
-        new = _Head(side=side, n_chunks=len(chunks), sha256=hashlib.sha256(data).hexdigest())
-        await self._put(partition, self._key, msgspec.json.encode(new))
+        head = _Head(side=side, n_chunks=len(chunks), sha256=hashlib.sha256(data).hexdigest())
+        await self._changelog.write(partition, [(self._key, msgspec.json.encode(head))])
+        self._side = side
         self._saved_s = asyncio.get_running_loop().time()
 
-    def _put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
-        sent = self._table.send_changelog(partition, key, value)
-        self._table.data[key] = value
-        return sent
-
-    def _head(self) -> _Head | None:
-        value = self._table.data.get(self._key)
+    def _head(self, entries: Entries) -> _Head | None:
+        value = entries.get(self._key)
         return None if value is None else msgspec.json.decode(value, type=_Head)
+
+    def _data(self, entries: Entries) -> bytes | None:
+        """Return what the head names, or None where chunks are missing or not its own."""
+        head = self._head(entries)
+        if head is None:
+            return None
+        chunks = (entries.get(self._chunk_key(head.side, number), b"") for number in range(head.n_chunks))
+        data = b"".join(chunks)
+        return data if hashlib.sha256(data).hexdigest() == head.sha256 else None
 
     def _chunk_key(self, side: int, number: int) -> bytes:
         return b"%s/%d/%d" % (self._key, side, number)

@@ -86,7 +86,7 @@ class GraphsStage(Stage):
         """Take windows; send the snapshots that became complete, checkpoint, acknowledge."""
         universe = self._universe
         if universe is None:
-            universe = self._universe = self._restore(partition)
+            universe = self._universe = await self._restore(partition)
         refused: list[Message] = []
         envelope: Envelope | None = None
         for event in events:
@@ -122,8 +122,8 @@ class GraphsStage(Stage):
             universe.saved_ns = universe.state.frontier_ns
         universe.acknowledge()
 
-    def _restore(self, partition: int) -> _Universe:
-        saved = self._checkpoints.load()
+    async def _restore(self, partition: int) -> _Universe:
+        saved = await self._checkpoints.load(partition)
         graph = self._config.graph
         state = GraphState.initial(graph) if saved is None else GraphState.from_bytes(saved, graph)
         return _Universe(self._config, partition, state)

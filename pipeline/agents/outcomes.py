@@ -102,7 +102,7 @@ class OutcomesHub:
         async with self._turn:
             universe = self._universe
             if universe is None:
-                universe = self._universe = await self._restore()
+                universe = self._universe = await self._restore(partition)
             refused: list[Message] = []
             envelope: Envelope | None = None
             for event in events:
@@ -172,8 +172,8 @@ class OutcomesHub:
         await publish(self._decisions_topic, outbox.decisions)
         await publish(self._outcomes_topic, outbox.outcomes)
 
-    async def _restore(self) -> _Universe:
-        saved = self._checkpoints.load()
+    async def _restore(self, partition: int) -> _Universe:
+        saved = await self._checkpoints.load(partition)
         if saved is None:
             settled = Settled(OutcomesState(), TriggerState(), Outbox())
         else:

@@ -158,7 +158,7 @@ class ScoringStage(Stage):
         """Return the state to go on from, and load the model that it belongs to."""
         self._saved_ns = 0
         self._model = self._configured
-        saved = self._checkpoints.load()
+        saved = await self._checkpoints.load(partition)
         if saved is None:
             # Before the first prediction, so that a sequence without a checkpoint is one that never began.
             end = await self._models.predictions_end()

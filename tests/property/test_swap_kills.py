@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents import checkpoints, models, scoring
+from pipeline.agents.changelog import Entries
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.config import PipelineConfig, load_config
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
@@ -94,13 +95,18 @@ class Topic:
         return sent
 
 
-class Changelog:
+class BrokersChangelog:
+    name = "changelog"
+
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self.data = dict(broker.changelog)
 
-    def send_changelog(self, partition: int, key: bytes, value: bytes) -> Any:
-        return self._broker.take(self._broker.changelog, (key, value))
+    async def read(self, partition: int, is_enough: Callable[[Entries], bool]) -> Entries:
+        return dict(self._broker.changelog)
+
+    async def write(self, partition: int, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        for entry in entries:
+            await self._broker.take(self._broker.changelog, entry)
 
 
 class BrokersModels(models.Models):
@@ -127,7 +133,7 @@ def agent(broker: Broker, configured: str = "a", settings: PipelineConfig = SETT
         SimpleNamespace(),  # type: ignore[arg-type]
         model=MODELS[configured],
         models=BrokersModels(broker),
-        checkpoints=Checkpoints(Changelog(broker), b"u"),  # type: ignore[arg-type]
+        checkpoints=Checkpoints(BrokersChangelog(broker), b"u"),
         predictions_topic=Topic(broker, broker.predictions),  # type: ignore[arg-type]
         latest_topic=None,
         dead_letters_topic=Topic(broker, broker.dead),  # type: ignore[arg-type]
@@ -153,10 +159,10 @@ def broker_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]], Broker]
         start = stop
         while start > after:
             start = max(after, start - 3)
-            found = [Record(n, log[n].value, log[n].headers) for n in range(start, stop)]
+            found = [Record(n, None, log[n].value, log[n].headers) for n in range(start, stop)]
             if is_enough(found):
                 return found
-        return [Record(n, log[n].value, log[n].headers) for n in range(after, stop)]
+        return [Record(n, None, log[n].value, log[n].headers) for n in range(after, stop)]
 
     async def end_offset(*_: Any) -> int:
         return len(current[-1].predictions)

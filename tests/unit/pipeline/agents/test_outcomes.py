@@ -58,7 +58,7 @@ class Broker:
                 raise Killed
 
     # As `Checkpoints`.
-    def load(self) -> bytes | None:
+    async def load(self, partition: int) -> bytes | None:
         return self.checkpoint
 
     async def save(self, partition: int, data: bytes) -> None:
