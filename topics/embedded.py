@@ -1,12 +1,14 @@
 """Supervise noida-db, a small broker that speaks Kafka's protocol: for demo, tests and development only.
 
-It holds all its data in memory, loses the last half second when killed with -9, and never expires a dead
-group member (`evict`). Stopped by SIGTERM it keeps everything.
+It holds all its data in memory and never expires a dead group member (`evict`). With a data folder of its own it loses
+the last half second when killed with -9, and keeps everything when stopped by SIGTERM. Without one nothing is kept,
+and nothing is saved on the way either, which is most of what it costs.
 """
 
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -32,7 +34,7 @@ class EmbeddedBroker:
     port
         0 for any free one.
     data_dir
-        Kept when given; None for a temporary folder that goes with the broker.
+        Kept when given; None for a temporary folder that goes with the broker, to which no messages are saved.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class EmbeddedBroker:
         self._port = port
         self._data_dir: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._end_signal = signal.SIGTERM
 
     @property
     def bootstrap(self) -> str:
@@ -102,7 +105,11 @@ class EmbeddedBroker:
         self._data_dir = process.make_data_dir(
             self._asked_data_dir or Path(tempfile.mkdtemp(prefix="cs3g-broker-"))
         )
-        self._process = process.spawn(binary, self._data_dir, self._host, self._port, detached=False)
+        saves = self._asked_data_dir is not None or not process.withhold_saves(self._data_dir)
+        self._end_signal = signal.SIGTERM if saves else signal.SIGKILL
+        self._process = process.spawn(
+            binary, self._data_dir, self._host, self._port, detached=False, end_signal=self._end_signal
+        )
         try:
             process.await_answer(
                 self._host, self._port, self._data_dir, self._start_timeout_s, self._process.poll
@@ -123,7 +130,7 @@ class EmbeddedBroker:
         running, self._process = self._process, None
         if running is None:
             return
-        running.terminate()
+        running.send_signal(self._end_signal)
         try:
             running.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:

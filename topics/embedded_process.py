@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -18,15 +19,18 @@ from topics.errors import BrokerStartFailed, PortInUse
 _LOG_TAIL_BYTES: Final = 2000
 _POLL_S: Final = 0.02
 
-# Asks the kernel for a SIGTERM when the parent ends, which outlives exec, then becomes the broker. Not a
+# Asks the kernel for a signal when the parent ends, which outlives exec, then becomes the broker. Not a
 # `preexec_fn`: that forks a process which may hold threads.
 _DIE_WITH_PARENT: Final = """
-import ctypes, os, signal, sys
+import ctypes, os, sys
 PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(sys.argv[2]))
 if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execv(sys.argv[3], sys.argv[3:])
 """
+
+_SAVE_NAME: Final = "kafka.tmp"
+"""What noida-db writes all that it holds to, about once a second, before it gives the file its name."""
 
 # Asks for the brokers and for no topic: Metadata (API 3) version 1, correlation id 7, no client id.
 _METADATA_REQUEST: Final = bytes.fromhex("0000000e 0003 0001 00000007 ffff 00000000")
@@ -99,13 +103,36 @@ def make_data_dir(data_dir: Path) -> Path:
     return data_dir.resolve()
 
 
-def spawn(binary: Path, data_dir: Path, host: str, port: int, *, detached: bool) -> subprocess.Popen[bytes]:
+def withhold_saves(data_dir: Path) -> bool:
+    """Keep a broker that is not started yet from saving what it holds; return whether the system can do that.
+
+    noida-db writes everything as JSON again and again, which takes most of a core and stops all requests for
+    milliseconds; it has no option for that. A pipe without a reader in the file's place makes the thread that saves
+    wait for ever. The broker then ends by SIGKILL only, since on SIGTERM it would save.
+    """
+    if not hasattr(os, "mkfifo"):
+        return False
+    os.mkfifo(data_dir / _SAVE_NAME)
+    return True
+
+
+def spawn(
+    binary: Path,
+    data_dir: Path,
+    host: str,
+    port: int,
+    *,
+    detached: bool,
+    end_signal: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
     """Start the broker with its output in `data_dir`/broker.log.
 
     Parameters
     ----------
     detached
         Outlive this process, in a session of its own; otherwise die with it where the system can do that.
+    end_signal
+        What ends the broker when this process dies.
     """
     command = [
         str(binary),
@@ -116,7 +143,16 @@ def spawn(binary: Path, data_dir: Path, host: str, port: int, *, detached: bool)
         *("--kafka-port", str(port)),
     ]
     if not detached and sys.platform.startswith("linux"):
-        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+        launcher = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            _DIE_WITH_PARENT,
+            str(os.getpid()),
+            str(int(end_signal)),
+        ]
+        command = [*launcher, *command]
     with log_path(data_dir).open("ab") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

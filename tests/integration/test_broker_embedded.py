@@ -89,6 +89,23 @@ async def test_what_was_sent_is_there_after_a_restart(tmp_path: Path) -> None:
     assert [lag.end for lag in lags] == [0, 50, 0, 0]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+async def test_without_a_folder_of_its_own_it_never_saves_and_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with EmbeddedBroker() as broker:
+        (folder,) = tmp_path.iterdir()
+        names = await make_topics(broker.bootstrap, "lost")
+        await send(broker.bootstrap, names.ticks, [Message(b"k", b"x", [], partition=1)] * 50)
+        # The save that is due within a second waits for a reader, and this is the first.
+        pipe = os.open(folder / "kafka.tmp", os.O_RDONLY | os.O_NONBLOCK)
+        assert eventually(lambda: bool(os.read(pipe, 1)))
+        assert not (folder / "kafka.json").is_file()
+        os.close(pipe)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -120,10 +137,12 @@ def test_it_is_started_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a child with its parent")
-def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["Path(sys.argv[1])", "None"])
+def test_it_dies_with_a_parent_that_is_killed(folder: str, tmp_path: Path) -> None:
     script = (
-        "import signal, sys\nfrom pathlib import Path\nfrom topics.embedded import EmbeddedBroker\n"
-        "broker = EmbeddedBroker(data_dir=Path(sys.argv[1])).start()\n"
+        "import signal, sys, tempfile\nfrom pathlib import Path\nfrom topics.embedded import EmbeddedBroker\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        f"broker = EmbeddedBroker(data_dir={folder}).start()\n"
         "print(broker.pid, broker.bootstrap, flush=True)\nsignal.pause()\n"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path)]
