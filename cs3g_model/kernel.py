@@ -14,17 +14,8 @@ from numpy.typing import NDArray
 
 from cs3g_model import student_plan as plan
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import (
-    LANES,
-    fma,
-    load,
-    never_inline,
-    select_positive,
-    splat,
-    spread,
-    store,
-    store_first,
-)
+from cs3g_model.lane_memory import load, spread, store, store_first
+from cs3g_model.lanes import LANES, fma, select_positive, splat
 from cs3g_model.linear_kernel import BLOCK, TILE
 from cs3g_model.student_block import filter_block, layer, load_features, scan_block, silu_rows
 from cs3g_model.student_mixing import (
@@ -141,7 +132,6 @@ def _advance(
     width: int,
     column: int,
 ) -> None:
-    never_inline()
     # All that concerns the block's instruments alone, up to y, its queries and its keys.
     block = first // BLOCK
     live = at[plan.LIVE] + first
@@ -166,7 +156,6 @@ def _advance(
 
 @kernel(part=True)
 def _score(p: Array, w: Array, at: Places, first: int, scores: Array, place: int, count: int) -> None:
-    never_inline()
     # From the block's hidden layer to its scores.
     D, rule = at[plan.WIDTH], at[plan.ROUND_Z]
     hidden, score = at[plan.HIDDEN_BLOCK], at[plan.SCORE]

@@ -1,7 +1,7 @@
 """Vectors of 16 float32 as values in numba kernels: explicit SIMD whose bits no CPU changes.
 
 An operation on `lanes` is one LLVM vector instruction, which becomes one AVX-512, two AVX, four SSE or four
-NEON instructions. Lanes never mix but in `transpose`, each operation is IEEE 754's own, and `fma` rounds once
+NEON instructions. Lanes never mix but in `lane_memory.transpose`, each operation is IEEE 754's own, and `fma` rounds once
 everywhere; so results do not depend on the width of a machine's registers, nor on what a compiler
 vectorizes. The functions take lanes and float32 alike, and a float32 beside lanes counts for every lane.
 """
@@ -20,36 +20,40 @@ from numba.extending import intrinsic as _typed_intrinsic
 from numba.extending import lower_builtin, models, register_model
 
 __all__ = [
+    "INT",
+    "INTS",
     "LANES",
+    "VECTOR",
     "Lanes",
     "bits_at_least",
+    "call_function",
     "count_bits",
-    "element",
     "fma",
+    "intrinsic",
+    "lanes",
     "larger",
-    "load",
-    "load_first",
     "lowest_bit",
     "magnitude",
-    "never_inline",
     "power_of_two",
-    "put",
     "select_positive",
     "smaller",
     "splat",
-    "spread",
-    "store",
-    "store_first",
-    "transpose",
+    "spread_value",
 ]
 
 LANES: Final = 16
 
-intrinsic: Any = _typed_intrinsic  # whose stubs count numba's own first argument
-_FLOAT: Final = ir.FloatType()
-_INT: Final = ir.IntType(32)
-_VECTOR: Final = ir.VectorType(_FLOAT, LANES)
-_INTS: Final = ir.VectorType(_INT, LANES)
+intrinsic: Any = _typed_intrinsic
+"""Numba's decorator, without its stubs, which count numba's own first argument."""
+
+VECTOR: Final = ir.VectorType(ir.FloatType(), LANES)
+"""LLVM's type of 16 lanes."""
+
+INT: Final = ir.IntType(32)
+"""LLVM's type of an integer beside one lane."""
+
+INTS: Final = ir.VectorType(INT, LANES)
+"""LLVM's type of 16 of them."""
 
 
 class LanesType(types.Type):
@@ -68,20 +72,22 @@ Lanes = Any
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, front_end_type: Any) -> None:
-        super().__init__(manager, front_end_type, _VECTOR)  # type: ignore[no-untyped-call]
+        super().__init__(manager, front_end_type, VECTOR)  # type: ignore[no-untyped-call]
 
 
-def _spread(builder: Any, scalar: Any) -> Any:
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, _INT(0))
-    zeros = ir.Constant(_INTS, [_INT(0)] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
+def spread_value(builder: Any, scalar: Any) -> Any:
+    """Emit what puts an LLVM float into every lane."""
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, INT(0))
+    zeros = ir.Constant(INTS, [INT(0)] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), zeros)
 
 
 def _suffix(value: Any) -> str:
-    return "v16f32" if value.type == _VECTOR else "f32"
+    return "v16f32" if value.type == VECTOR else "f32"
 
 
-def _call(builder: Any, name: str, out: Any, arguments: list[Any]) -> Any:
+def call_function(builder: Any, name: str, out: Any, arguments: list[Any]) -> Any:
+    """Emit a call of one of LLVM's own functions by name; `out` is the type that it returns."""
     kind = ir.FunctionType(out, [a.type for a in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
     return builder.call(function, arguments)
@@ -96,7 +102,7 @@ def _elementwise(emit: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
         pairs = zip(values, call.args, strict=True)
         if call.return_type == lanes:
-            values = [v if t == lanes else _spread(builder, v) for v, t in pairs]
+            values = [v if t == lanes else spread_value(builder, v) for v, t in pairs]
         return emit(builder, *values)
 
     return out(*arguments), codegen
@@ -111,7 +117,7 @@ def _emit_larger(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    return _call(builder, f"llvm.fma.{_suffix(a)}", a.type, [a, b, c])
+    return call_function(builder, f"llvm.fma.{_suffix(a)}", a.type, [a, b, c])
 
 
 def _emit_select_positive(builder: Any, condition: Any, a: Any, b: Any) -> Any:
@@ -120,15 +126,15 @@ def _emit_select_positive(builder: Any, condition: Any, a: Any, b: Any) -> Any:
 
 
 def _emit_magnitude(builder: Any, a: Any) -> Any:
-    return _call(builder, f"llvm.fabs.{_suffix(a)}", a.type, [a])
+    return call_function(builder, f"llvm.fabs.{_suffix(a)}", a.type, [a])
 
 
 def _emit_power_of_two(builder: Any, n: Any) -> Any:
     # By writing the exponent's bits.
-    integer = _INTS if n.type == _VECTOR else _INT
+    integer = INTS if n.type == VECTOR else INT
 
     def constant(value: int) -> Any:
-        return ir.Constant(integer, [value] * LANES if integer == _INTS else value)
+        return ir.Constant(integer, [value] * LANES if integer == INTS else value)
 
     exponent = builder.add(builder.fptosi(n, integer), constant(127))
     return builder.bitcast(builder.shl(exponent, constant(23)), n.type)
@@ -201,7 +207,7 @@ def bits_at_least(_: Any, a: Any, threshold: Any) -> Any:
 
     def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
         pairs = zip(values, call.args, strict=True)
-        a, b = (v if t == lanes else _spread(builder, v) for v, t in pairs)
+        a, b = (v if t == lanes else spread_value(builder, v) for v, t in pairs)
         reached = builder.fcmp_ordered(">=", a, b)
         return builder.zext(builder.bitcast(reached, ir.IntType(LANES)), ir.IntType(64))
 
@@ -229,164 +235,10 @@ def count_bits(_: Any, bits: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def never_inline(_: Any) -> Any:
-    """Keep the function that says this out of its callers: copies of long code cost minutes of compiling."""
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        builder.function.attributes.add("noinline")
-
-    return types.void(), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def splat(_: Any, value: Any) -> Any:
     """Put a float32 into every lane."""
 
     def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        return _spread(builder, values[0])
+        return spread_value(builder, values[0])
 
     return lanes(types.float32), codegen
-
-
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any, to: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [place]), to.as_pointer())
-
-
-def _is_floats(array: Any) -> bool:
-    return isinstance(array, types.Array) and array.dtype == types.float32 and array.layout == "C"
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def load(_: Any, array: Any, place: Any) -> Any:
-    """16 elements of a C-contiguous float32 array of any rank, from flat place `place` on; no check."""
-    if not _is_floats(array):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
-        return builder.load(pointer, align=4)
-
-    return lanes(array, types.intp), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def element(_: Any, array: Any, place: Any) -> Any:
-    """Element `place` >= 0 of a C-contiguous array, taken as flat; no check."""
-    if not (isinstance(array, types.Array) and array.layout == "C"):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        data = context.make_array(call.args[0])(context, builder, values[0]).data
-        return builder.load(builder.gep(data, [values[1]]))
-
-    return array.dtype(array, types.intp), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def put(_: Any, array: Any, place: Any, value: Any) -> Any:
-    """Write one element, as `element` reads it."""
-    if not (isinstance(array, types.Array) and array.layout == "C"):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        data = context.make_array(call.args[0])(context, builder, values[0]).data
-        builder.store(values[2], builder.gep(data, [values[1]]))
-
-    return types.void(array, types.intp, array.dtype), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def spread(_: Any, array: Any, place: Any) -> Any:
-    """Put one element of a flat float32 array into every lane."""
-    if not _is_floats(array):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        data = context.make_array(call.args[0])(context, builder, values[0]).data
-        return _spread(builder, builder.load(builder.gep(data, [values[1]])))
-
-    return lanes(array, types.intp), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store(_: Any, array: Any, place: Any, value: Any) -> Any:
-    """Write 16 elements, as `load` reads them."""
-    if not _is_floats(array):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
-        builder.store(values[2], pointer, align=4)
-
-    return types.void(array, types.intp, lanes), codegen
-
-
-def _first(builder: Any, count: Any) -> Any:
-    # Bits of the first `count` lanes.
-    numbers = ir.Constant(_INTS, list(range(LANES)))
-    limit = builder.trunc(count, _INT)
-    spread = builder.insert_element(ir.Constant(_INTS, ir.Undefined), limit, _INT(0))
-    zeros = ir.Constant(_INTS, [_INT(0)] * LANES)
-    spread = builder.shuffle_vector(spread, ir.Constant(_INTS, ir.Undefined), zeros)
-    return builder.icmp_signed("<", numbers, spread)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def load_first(_: Any, array: Any, place: Any, count: Any) -> Any:
-    """`load` of `count` elements, 0 in the other lanes; what lies behind them is not touched."""
-    if not _is_floats(array):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
-        bits = _first(builder, values[2])
-        nothing = ir.Constant(_VECTOR, [0.0] * LANES)
-        arguments = [pointer, _INT(4), bits, nothing]
-        return _call(builder, "llvm.masked.load.v16f32.p0", _VECTOR, arguments)
-
-    return lanes(array, types.intp, types.intp), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store_first(_: Any, array: Any, place: Any, value: Any, count: Any) -> Any:
-    """`store` of the first `count` lanes."""
-    if not _is_floats(array):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, call.args[0], values[0], values[1], _VECTOR)
-        arguments = [values[2], pointer, _INT(4), _first(builder, values[3])]
-        _call(builder, "llvm.masked.store.v16f32.p0", ir.VoidType(), arguments)
-
-    return types.void(array, types.intp, lanes, types.intp), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def transpose(
-    _: Any, source: Any, place: Any, stride: Any, target: Any, target_place: Any, target_stride: Any
-) -> Any:
-    """Turn 16 rows of 16 elements, `stride` apart, into the 16 rows at `target_place`."""
-    if not (_is_floats(source) and _is_floats(target)):
-        return None
-
-    def codegen(context: Any, builder: Any, call: Any, values: Any) -> Any:
-        def pointer(argument: int, row: int) -> Any:
-            place = builder.add(values[argument + 1], builder.mul(values[argument + 2], ir.IntType(64)(row)))
-            array = (call.args[argument], values[argument])
-            return _pointer(context, builder, *array, place, _VECTOR)
-
-        rows = [builder.load(pointer(0, i), align=4) for i in range(LANES)]
-        for step in (8, 4, 2, 1):  # exchange ever smaller squares across the diagonal
-            low = [i if not i & step else LANES + i - step for i in range(LANES)]
-            high = [i + step if not i & step else LANES + i for i in range(LANES)]
-            for i in range(LANES):
-                if not i & step:
-                    a, b = rows[i], rows[i + step]
-                    rows[i] = builder.shuffle_vector(a, b, ir.Constant(_INTS, low))
-                    rows[i + step] = builder.shuffle_vector(a, b, ir.Constant(_INTS, high))
-        for j, row in enumerate(rows):
-            builder.store(row, pointer(3, j), align=4)
-
-    ints = types.intp
-    return types.void(source, ints, ints, target, ints, ints), codegen

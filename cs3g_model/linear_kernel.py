@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import LANES, Lanes, fma, larger, load, never_inline, smaller, spread, store
+from cs3g_model.lane_memory import load, spread, store
+from cs3g_model.lanes import LANES, Lanes, fma, larger, smaller
 
 __all__ = ["BLOCK", "TILE", "RoundedInput", "dense", "pack_matrix", "rescale", "round_rows", "unrounded"]
 
@@ -81,7 +82,6 @@ def dense(
     w, x, out
         Flat array, and the places in it of rows of `BLOCK` elements.
     """
-    never_inline()
     for o in range(0, outputs, TILE):
         at = out + o * BLOCK
         if bias >= 0:

@@ -9,19 +9,8 @@ from numpy.typing import NDArray
 
 from cs3g_model import student_plan as plan
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import (
-    LANES,
-    fma,
-    larger,
-    load,
-    load_first,
-    never_inline,
-    select_positive,
-    smaller,
-    spread,
-    store,
-    transpose,
-)
+from cs3g_model.lane_memory import load, load_first, spread, store, transpose
+from cs3g_model.lanes import LANES, fma, larger, select_positive, smaller
 from cs3g_model.linear_kernel import BLOCK, dense, rescale, round_rows
 from cs3g_model.vector_math import ONE, ZERO, exponential_minus_1, silu, softplus
 
@@ -37,7 +26,6 @@ _1, _2, _3 = LANES, 2 * LANES, 3 * LANES
 @kernel(part=True)
 def load_features(at: Places, w: Array, features: Array, place: int, count: int) -> None:
     """Turn the features of `count` instruments, (count, F) at `place`, into the last F rows of the bands."""
-    never_inline()
     F = at[plan.FEATURES]
     square = at[plan.SQUARE]
     first = at[plan.BANDS] + at[plan.LEVELS] * F * BLOCK
@@ -66,7 +54,6 @@ def filter_block(
     width, column
         Of these.
     """
-    never_inline()
     F, levels = at[plan.FEATURES], at[plan.LEVELS]
     bands = at[plan.BANDS]
     smooth = bands + levels * F * BLOCK
@@ -132,7 +119,6 @@ def scan_block(
     at: Places, p: Array, w: Array, live: int, source: Array, target: Array, width: int, column: int, y: int
 ) -> None:
     """Move the state on and compute y; parameters as of `filter_block`, the states are (D, S, width)."""
-    never_inline()
     D, S = at[plan.WIDTH], at[plan.STATES]
     delta, u, first = at[plan.SELECTED], at[plan.U], at[plan.CHANGE]
     B = delta + D * BLOCK

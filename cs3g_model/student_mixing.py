@@ -14,23 +14,8 @@ from numpy.typing import NDArray
 from cs3g_model import student_plan as plan
 from cs3g_model.constants import EPSILON
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import (
-    LANES,
-    Lanes,
-    element,
-    fma,
-    larger,
-    load,
-    load_first,
-    magnitude,
-    never_inline,
-    put,
-    smaller,
-    splat,
-    spread,
-    store,
-    transpose,
-)
+from cs3g_model.lane_memory import element, load, load_first, put, spread, store, transpose
+from cs3g_model.lanes import LANES, Lanes, fma, larger, magnitude, smaller, splat
 from cs3g_model.linear_kernel import BLOCK, TILE, dense, rescale, round_rows, rounded
 from cs3g_model.vector_math import ONE, ZERO
 
@@ -105,7 +90,6 @@ def center(at: Places, w: Array, present: int, sector: Sectors) -> None:
 @kernel(part=True)
 def prepare_mixing(at: Places, p: Array, w: Array, n_instruments: int) -> None:
     """Sum keys times rows over the instruments, and make the matrices of the low-rank mix of it."""
-    never_inline()
     wide, D, R = at[plan.WIDE], at[plan.WIDTH], at[plan.RANK]
     for c in range(0, wide, LANES):
         for r in range(0, at[plan.RANK_TILES], _SUMS):
@@ -210,7 +194,6 @@ def hidden_block(
 
     Shapes as of `kernel.run_student`.
     """
-    never_inline()
     D, R, wide = at[plan.WIDTH], at[plan.RANK], at[plan.WIDE]
     out, rule = at[plan.HIDDEN_BLOCK], at[plan.ROUND_LANES]
     parts = at[plan.PARTS] + block * at[plan.PART_ROWS] * BLOCK
@@ -270,7 +253,6 @@ def _messages(
     t: int,
     slots: Places,
 ) -> None:
-    never_inline()
     # The shrunken means over the present neighbors, by relation e, of `count` instruments.
     wide, rows, live, shares = at[plan.WIDE], at[plan.ROWS], at[plan.LIVE], at[plan.SLOTS]
     rule = at[plan.ROUND_ROWS]
@@ -310,7 +292,6 @@ def _messages(
 def _add_messages(
     at: Places, p: Array, w: Array, n: int, first: int, count: int, c: int, sector: Sectors
 ) -> None:
-    never_inline()
     # What eight instruments' messages add to their hidden layers: sums in registers, each weight read once.
     wide, D = at[plan.WIDE], at[plan.WIDTH]
     h0 = load(w, _sector_place(at, n, first, count, c, sector))

@@ -12,19 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import (
-    LANES,
-    bits_at_least,
-    count_bits,
-    element,
-    fma,
-    larger,
-    load,
-    lowest_bit,
-    splat,
-    spread,
-    store,
-)
+from cs3g_model.lane_memory import element, load, spread, store
+from cs3g_model.lanes import LANES, bits_at_least, count_bits, fma, larger, lowest_bit, splat
 from cs3g_model.selection import SECTOR_AFFINITY
 from cs3g_model.vector_math import ZERO, exponential
 

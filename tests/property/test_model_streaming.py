@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cs3g_model.config import StudentConfig
 from cs3g_model.jit import kernel
-from cs3g_model.lanes import LANES, load, store
+from cs3g_model.lane_memory import load, store
+from cs3g_model.lanes import LANES
 from cs3g_model.metrics import rank_ic
 from cs3g_model.state import HiddenState
 from cs3g_model.student_runtime import StudentRuntime

@@ -14,21 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cs3g_model.lane_memory import load, store
 from cs3g_model.lanes import (
     LANES,
-    bits_at_least,
-    count_bits,
     fma,
     larger,
-    load,
-    load_first,
-    lowest_bit,
     magnitude,
     select_positive,
     smaller,
-    store,
-    store_first,
-    transpose,
 )
 from cs3g_model.linear_kernel import BLOCK, dense
 from cs3g_model.vector_math import silu, softplus
@@ -87,19 +80,3 @@ def test_operations_are_numpys() -> None:
     np.testing.assert_array_equal(
         out, [*expected, wide.astype(np.float32), np.float32(2) * x + np.float32(1)]
     )
-
-
-@numba.njit
-def move(x: Array, out: Array, turned: Array, count: int) -> int:
-    store_first(out, 1, load_first(x, 0, count), count)
-    transpose(x, 0, LANES, turned, 0, LANES)
-    bits = bits_at_least(load(x, 0), np.float32(9))
-    return 100 * lowest_bit(bits) + count_bits(bits)
-
-
-def test_rows_turn_and_ends_are_not_passed() -> None:
-    x = np.arange(LANES * LANES, dtype=np.float32).reshape(LANES, LANES)
-    out, turned = np.full(LANES + 2, -1, np.float32), np.empty_like(x)
-    assert move(x, out, turned, 5) == 907
-    np.testing.assert_array_equal(turned, x.T)
-    np.testing.assert_array_equal(out, [-1, 0, 1, 2, 3, 4, *[-1] * 12])

@@ -90,6 +90,7 @@ def test_the_cache_watches_every_file_that_the_kernel_is_made_of() -> None:
     files = {file.name for file in _files_of(run_student.py_func, set())}  # type: ignore[attr-defined]
     assert files >= {
         "kernel.py",
+        "lane_memory.py",
         "lanes.py",
         "linear_kernel.py",
         "student_block.py",
