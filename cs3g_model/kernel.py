@@ -12,20 +12,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cs3g_model import student_plan as plan
+from cs3g_model import student_places as places
 from cs3g_model.jit import kernel
 from cs3g_model.lane_memory import load, spread, store, store_first
 from cs3g_model.lanes import LANES, fma, select_positive, splat
 from cs3g_model.linear_kernel import BLOCK, TILE
 from cs3g_model.student_block import filter_block, layer, load_features, scan_block, silu_rows
-from cs3g_model.student_mixing import (
-    add_rows,
-    center,
-    hidden_block,
-    positive_rows,
-    prepare_mixing,
-    prepare_sectors,
-)
+from cs3g_model.student_hidden import hidden_block
+from cs3g_model.student_sums import add_rows, center, positive_rows, prepare_mixing, prepare_sectors
 from cs3g_model.vector_math import ONE, ZERO, silu
 
 __all__ = ["largest", "run_student"]
@@ -82,17 +76,17 @@ def run_student(
     for t in range(T):
         # The first window reads the state before the run, so that no pass is spent on copying it.
         haar, h = (haar_before, h_before) if t == 0 else (haar_after, h_after)
-        for c in range(at[plan.WIDE]):
-            w[at[plan.MEAN] + c] = ZERO
+        for c in range(at[places.WIDE]):
+            w[at[places.MEAN] + c] = ZERO
         present = 0
         for block in range(0, N, BLOCK):
             count = min(BLOCK, N - block)
-            live = at[plan.LIVE] + block
+            live = at[places.LIVE] + block
             for n in range(BLOCK):
                 is_live = mask[t, block + n] if n < count else False
                 w[live + n] = ONE if is_live else ZERO
                 present += is_live
-            load_features(at, w, features, (t * N + block) * at[plan.FEATURES], count)
+            load_features(at, w, features, (t * N + block) * at[places.FEATURES], count)
             whole = count == BLOCK
             _advance(
                 p,
@@ -107,9 +101,9 @@ def run_student(
                 block if whole else 0,
             )
         center(at, w, present, sector)
-        if at[plan.HAS_GRAPH]:
+        if at[places.HAS_GRAPH]:
             prepare_mixing(at, p, w, N)
-        if at[plan.HAS_ROWS]:
+        if at[places.HAS_ROWS]:
             prepare_sectors(at, p, w)
         for block in range(0, N, BLOCK):
             hidden_block(at, p, w, block // BLOCK, sector, neighbors, weights, t, slots)
@@ -134,32 +128,34 @@ def _advance(
 ) -> None:
     # All that concerns the block's instruments alone, up to y, its queries and its keys.
     block = first // BLOCK
-    live = at[plan.LIVE] + first
-    y = at[plan.PARTS] + block * at[plan.PART_ROWS] * BLOCK
-    D, S = at[plan.WIDTH], at[plan.STATES]
-    bands, u, selected = at[plan.BANDS], at[plan.U], at[plan.SELECTED]
+    live = at[places.LIVE] + first
+    y = at[places.PARTS] + block * at[places.PART_ROWS] * BLOCK
+    D, S = at[places.WIDTH], at[places.STATES]
+    bands, u, selected = at[places.BANDS], at[places.U], at[places.SELECTED]
     filter_block(at, p, w, live, haar, new_haar, width, column)
-    rows = (at[plan.LEVELS] + 1) * at[plan.FEATURES]
-    rule = at[plan.ROUND_BANDS]
-    layer(at, p, w, at[plan.INWARD], at[plan.INWARD_BIAS], at[plan.INWARD_SCALE], rule, D, rows, bands, u)
+    rows = (at[places.LEVELS] + 1) * at[places.FEATURES]
+    rule = at[places.ROUND_BANDS]
+    layer(
+        at, p, w, at[places.INWARD], at[places.INWARD_BIAS], at[places.INWARD_SCALE], rule, D, rows, bands, u
+    )
     silu_rows(w, u, D)
-    matrix, bias, scale = at[plan.SELECT], at[plan.SELECT_BIAS], at[plan.SELECT_SCALE]
-    layer(at, p, w, matrix, bias, scale, at[plan.ROUND_U], D + 2 * S, D, u, selected)
+    matrix, bias, scale = at[places.SELECT], at[places.SELECT_BIAS], at[places.SELECT_SCALE]
+    layer(at, p, w, matrix, bias, scale, at[places.ROUND_U], D + 2 * S, D, u, selected)
     scan_block(at, p, w, live, h, new_h, width, column, y)
     add_rows(at, w, block, y)
-    if at[plan.HAS_GRAPH]:
-        factors = at[plan.FACTOR_LANES] + block * at[plan.FACTOR_ROWS] * BLOCK
-        matrix, bias, scale = at[plan.FACTORS], at[plan.NO_BIAS], at[plan.FACTORS_SCALE]
-        layer(at, p, w, matrix, bias, scale, at[plan.ROUND_Y], at[plan.FACTOR_ROWS], D, y, factors)
+    if at[places.HAS_GRAPH]:
+        factors = at[places.FACTOR_LANES] + block * at[places.FACTOR_ROWS] * BLOCK
+        matrix, bias, scale = at[places.FACTORS], at[places.NO_BIAS], at[places.FACTORS_SCALE]
+        layer(at, p, w, matrix, bias, scale, at[places.ROUND_Y], at[places.FACTOR_ROWS], D, y, factors)
         positive_rows(at, w, block)
 
 
 @kernel(part=True)
 def _score(p: Array, w: Array, at: Places, first: int, scores: Array, place: int, count: int) -> None:
     # From the block's hidden layer to its scores.
-    D, rule = at[plan.WIDTH], at[plan.ROUND_Z]
-    hidden, score = at[plan.HIDDEN_BLOCK], at[plan.SCORE]
-    matrix, bias, scale = at[plan.OUTWARD], at[plan.OUTWARD_BIAS], at[plan.OUTWARD_SCALE]
+    D, rule = at[places.WIDTH], at[places.ROUND_Z]
+    hidden, score = at[places.HIDDEN_BLOCK], at[places.SCORE]
+    matrix, bias, scale = at[places.OUTWARD], at[places.OUTWARD_BIAS], at[places.OUTWARD_SCALE]
     if rule >= 0:
         silu_rows(w, hidden, D)
         layer(at, p, w, matrix, bias, scale, rule, 1, D, hidden, score)
@@ -170,7 +166,7 @@ def _score(p: Array, w: Array, at: Places, first: int, scores: Array, place: int
                 total = fma(spread(p, matrix + d * TILE), silu(load(w, hidden + d * BLOCK + n)), total)
             store(w, score + n, total)
     for n in range(0, count, LANES):
-        value = select_positive(load(w, at[plan.LIVE] + first + n), load(w, score + n), splat(ZERO))
+        value = select_positive(load(w, at[places.LIVE] + first + n), load(w, score + n), splat(ZERO))
         if count - n >= LANES:
             store(scores, place + n, value)
         else:

@@ -1,8 +1,8 @@
 """Vectors of 16 float32 as values in numba kernels: explicit SIMD whose bits no CPU changes.
 
 An operation on `lanes` is one LLVM vector instruction, which becomes one AVX-512, two AVX, four SSE or four
-NEON instructions. Lanes never mix but in `lane_memory.transpose`, each operation is IEEE 754's own, and `fma` rounds once
-everywhere; so results do not depend on the width of a machine's registers, nor on what a compiler
+NEON instructions. Lanes never mix but in `lane_memory.transpose`, each operation is IEEE 754's own, and `fma`
+rounds once everywhere; so results do not depend on the width of a machine's registers, nor on what a compiler
 vectorizes. The functions take lanes and float32 alike, and a float32 beside lanes counts for every lane.
 """
 

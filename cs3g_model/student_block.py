@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cs3g_model import student_plan as plan
+from cs3g_model import student_places as places
 from cs3g_model.jit import kernel
 from cs3g_model.lane_memory import load, load_first, spread, store, transpose
 from cs3g_model.lanes import LANES, fma, larger, select_positive, smaller
@@ -26,9 +26,9 @@ _1, _2, _3 = LANES, 2 * LANES, 3 * LANES
 @kernel(part=True)
 def load_features(at: Places, w: Array, features: Array, place: int, count: int) -> None:
     """Turn the features of `count` instruments, (count, F) at `place`, into the last F rows of the bands."""
-    F = at[plan.FEATURES]
-    square = at[plan.SQUARE]
-    first = at[plan.BANDS] + at[plan.LEVELS] * F * BLOCK
+    F = at[places.FEATURES]
+    square = at[places.SQUARE]
+    first = at[places.BANDS] + at[places.LEVELS] * F * BLOCK
     for n in range(0, BLOCK, LANES):
         for f in range(0, F, LANES):
             for i in range(LANES):
@@ -54,8 +54,8 @@ def filter_block(
     width, column
         Of these.
     """
-    F, levels = at[plan.FEATURES], at[plan.LEVELS]
-    bands = at[plan.BANDS]
+    F, levels = at[places.FEATURES], at[places.LEVELS]
+    bands = at[places.BANDS]
     smooth = bands + levels * F * BLOCK
     for n in range(0, BLOCK, LANES):
         present = load(w, live + n)
@@ -63,7 +63,7 @@ def filter_block(
             x = select_positive(present, load(w, smooth + f * BLOCK + n), ZERO)
             for level in range(levels):
                 lag = 1 << level
-                limit = spread(p, at[plan.THRESHOLD] + level * F + f)
+                limit = spread(p, at[places.THRESHOLD] + level * F + f)
                 oldest = column + n + ((lag - 1) * F + f) * width
                 fresh = x
                 x = _HALF * (fresh + load(source, oldest))
@@ -100,8 +100,8 @@ def layer(
     All but `at` and the two arrays are places in them and numbers of rows.
     """
     if rule >= 0:
-        round_rows(p, rule, inputs, w, x, at[plan.ROUNDED])
-    source, start = (x, bias) if rule < 0 else (at[plan.ROUNDED], at[plan.NO_BIAS])
+        round_rows(p, rule, inputs, w, x, at[places.ROUNDED])
+    source, start = (x, bias) if rule < 0 else (at[places.ROUNDED], at[places.NO_BIAS])
     dense(p, matrix, p, start, outputs, inputs, w, source, out)
     if rule >= 0:
         rescale(p, scale, bias, outputs, w, out)
@@ -119,8 +119,8 @@ def scan_block(
     at: Places, p: Array, w: Array, live: int, source: Array, target: Array, width: int, column: int, y: int
 ) -> None:
     """Move the state on and compute y; parameters as of `filter_block`, the states are (D, S, width)."""
-    D, S = at[plan.WIDTH], at[plan.STATES]
-    delta, u, first = at[plan.SELECTED], at[plan.U], at[plan.CHANGE]
+    D, S = at[places.WIDTH], at[places.STATES]
+    delta, u, first = at[places.SELECTED], at[places.U], at[places.CHANGE]
     B = delta + D * BLOCK
     C = B + S * BLOCK
     # Each loop is short enough for the CPU to have several of its rounds under way.
@@ -129,11 +129,11 @@ def scan_block(
             place = d * BLOCK + n
             store(w, delta + place, softplus(load(w, delta + place)) * load(w, live + n))
     for d in range(D):
-        rate = spread(p, at[plan.RATE] + d)
+        rate = spread(p, at[places.RATE] + d)
         for n in range(d * BLOCK, (d + 1) * BLOCK, LANES):
             store(w, first + n, exponential_minus_1(load(w, delta + n) * rate))
     for d in range(D):
-        row, place, inverses = d * BLOCK, d * S * width + column, at[plan.RATE_INVERSE] + d * S
+        row, place, inverses = d * BLOCK, d * S * width + column, at[places.RATE_INVERSE] + d * S
         _scan_row(
             p,
             w,
@@ -143,7 +143,7 @@ def scan_block(
             B,
             C,
             inverses,
-            at[plan.SKIP] + d,
+            at[places.SKIP] + d,
             source,
             target,
             place,

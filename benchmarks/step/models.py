@@ -11,7 +11,8 @@ import torch
 from cs3g_model.config import StudentConfig, TeacherConfig
 from cs3g_model.snapshots import Snapshots
 from cs3g_model.student import Student
-from cs3g_model.student_runtime import StudentRuntime, pack_weights
+from cs3g_model.student_runtime import StudentRuntime
+from cs3g_model.student_weights import pack_weights
 from cs3g_model.teacher import Teacher
 from cs3g_model.teacher_runtime import TeacherRuntime
 

@@ -18,8 +18,8 @@ from cs3g_model.compression.packing import QuantizedArray, Stored, values_of
 from cs3g_model.config import StudentConfig
 from cs3g_model.errors import ArtifactFormatError
 from cs3g_model.linear_kernel import RoundedInput, unrounded
-from cs3g_model.student_plan import Inputs, Scales, StudentWeights
-from cs3g_model.student_runtime import StudentRuntime, pack_weights
+from cs3g_model.student_runtime import StudentRuntime
+from cs3g_model.student_weights import Inputs, Scales, StudentWeights, pack_weights
 
 __all__ = ["integer_weights", "stored_runtime"]
 
