@@ -1,35 +1,23 @@
 """The F = 12 features of an instrument in a closed window.
 
 Everything is computed per window and instrument by scalar loops, from that window and the last close
-before it: no statistic looks ahead, and however T is cut into runs every bit is the same. The logarithm
-is written out in +, -, *, / because the library's differs in its last bit between machines.
+before it: no statistic looks ahead, and however T is cut into runs every bit is the same.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cs3g_model.errors import FeatureError, ShapeError
 from cs3g_model.jit import kernel
-from cs3g_model.normalization import normalize
+from cs3g_model.logarithm import logarithm
+from cs3g_model.window_columns import FLOAT_COLUMNS, UNDEFINED_PRICE, WindowColumns
 
-__all__ = [
-    "COLUMN_NAMES",
-    "FEATURE_NAMES",
-    "FEATURE_SCHEMA_VERSION",
-    "RETURN_LIMIT",
-    "UNDEFINED_PRICE",
-    "WindowColumns",
-    "last_close_before",
-    "logarithm",
-    "normalize",
-    "raw_features",
-]
+__all__ = ["FEATURE_NAMES", "FEATURE_SCHEMA_VERSION", "RETURN_LIMIT", "raw_features"]
 
 FEATURE_NAMES: Final = (
     "return_close",  # close / previous close - 1
@@ -47,107 +35,11 @@ FEATURE_NAMES: Final = (
 )
 FEATURE_SCHEMA_VERSION: Final = 1
 
-UNDEFINED_PRICE: Final = 2**63 - 1
-"""No price: DBN's null, as in `topics.types.UNDEF_PRICE`."""
-
 RETURN_LIMIT: Final = 0.40
 """Returns are clipped to +-40 %: beyond it nearly everything is a split or an error."""
 
 _PRICE_UNIT: Final = 1e-9
 _PARKINSON: Final = 1.0 / (2.0 * math.sqrt(math.log(2.0)))
-
-
-@dataclass(frozen=True, slots=True)
-class WindowColumns:
-    """Closed windows as (T, N) arrays; cells where `mask` is False hold anything finite and are ignored.
-
-    Attributes
-    ----------
-    ts_close
-        (T,) int64 ns, end of the half-open window [ts_open, ts_close).
-    mask
-        (T, N) bool, whether the instrument has a price in the window.
-    n_ticks, n_trades, n_quotes
-        (T, N) int64 counts of records.
-    open, high, low, close
-        (T, N) int64 prices in 1e-9, > 0.
-    volume, buy_volume, sell_volume
-        (T, N) int64 in units of the instrument's size.
-    notional
-        (T, N) float64, sum of price x size in currency.
-    sum_sq_return
-        (T, N) float64, sum of squared simple returns inside the window.
-    spread_sum, quote_imbalance_sum
-        (T, N) float64, sums over the quotes.
-    ts_last
-        (T, N) int64 ns of the last tick.
-    """
-
-    ts_close: NDArray[np.int64]
-    mask: NDArray[np.bool_]
-    n_ticks: NDArray[np.int64]
-    n_trades: NDArray[np.int64]
-    n_quotes: NDArray[np.int64]
-    open: NDArray[np.int64]
-    high: NDArray[np.int64]
-    low: NDArray[np.int64]
-    close: NDArray[np.int64]
-    volume: NDArray[np.int64]
-    buy_volume: NDArray[np.int64]
-    sell_volume: NDArray[np.int64]
-    notional: NDArray[np.float64]
-    sum_sq_return: NDArray[np.float64]
-    spread_sum: NDArray[np.float64]
-    quote_imbalance_sum: NDArray[np.float64]
-    ts_last: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            shape = getattr(self, field.name).shape
-            expected = self.mask.shape[:1] if field.name == "ts_close" else self.mask.shape
-            if self.mask.ndim != 2 or shape != expected:
-                raise ShapeError(f"`{field.name}` must have the shape {expected} of `mask`, was {shape}")
-
-    @classmethod
-    def zeros(cls, ts_close: NDArray[np.int64], n_instruments: int) -> WindowColumns:
-        """Make windows in which nothing ticked, to be filled in."""
-        shape = (len(ts_close), n_instruments)
-        columns: dict[str, Any] = {
-            name: np.zeros(shape, np.float64 if name in _FLOAT_COLUMNS else np.int64) for name in COLUMN_NAMES
-        }
-        return cls(ts_close=ts_close, mask=np.zeros(shape, np.bool_), **columns)
-
-
-COLUMN_NAMES: Final = tuple(
-    field.name for field in fields(WindowColumns) if field.name not in ("ts_close", "mask")
-)
-"""The (T, N) columns besides the mask, as they are named in a row of a closed window."""
-
-_FLOAT_COLUMNS: Final = ("notional", "sum_sq_return", "spread_sum", "quote_imbalance_sum")
-
-
-def last_close_before(
-    close: NDArray[np.int64], mask: NDArray[np.bool_], carry: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Find each instrument's last close before each window.
-
-    Parameters
-    ----------
-    close
-        (T, N) int64 in 1e-9.
-    mask
-        (T, N) bool, whether `close` is there.
-    carry
-        (N,) int64, the last close before the first window; `UNDEFINED_PRICE` where there is none.
-
-    Returns
-    -------
-    (T, N) int64, `UNDEFINED_PRICE` where there is none. The carry for the next run is
-    `np.where(mask[-1], close[-1], previous[-1])`.
-    """
-    previous = np.empty(close.shape, np.int64)
-    _fill_last_close(np.ascontiguousarray(close), np.ascontiguousarray(mask), carry, previous)
-    return previous
 
 
 def raw_features(
@@ -184,7 +76,7 @@ def raw_features(
         prices = getattr(c, name)[c.mask]
         if prices.size and (prices.min() <= 0 or prices.max() == UNDEFINED_PRICE):
             raise FeatureError(f"`{name}` must be > 0 and defined wherever `mask` is set")
-    for name in _FLOAT_COLUMNS:
+    for name in FLOAT_COLUMNS:
         if not np.isfinite(getattr(c, name)[c.mask]).all():
             raise FeatureError(f"`{name}` must be finite wherever `mask` is set")
     out = np.zeros((*c.mask.shape, len(FEATURE_NAMES)), np.float64)
@@ -211,36 +103,6 @@ def raw_features(
         out,
     )
     return out
-
-
-@kernel
-def logarithm(x: float) -> float:
-    """Compute the natural logarithm of a positive normal number, in the same bits on every machine."""
-    mantissa, exponent = math.frexp(x)
-    if mantissa < 0.7071067811865476:
-        mantissa *= 2.0
-        exponent -= 1
-    s = (mantissa - 1.0) / (mantissa + 1.0)  # |s| < 0.172, and log(mantissa) = 2 atanh(s)
-    z = s * s
-    series = 1.0 / 23.0
-    for odd in range(21, 0, -2):
-        series = series * z + 1.0 / odd
-    return exponent * 0.6931471805599453 + 2.0 * s * series
-
-
-@kernel
-def _fill_last_close(
-    close: NDArray[np.int64],
-    mask: NDArray[np.bool_],
-    carry: NDArray[np.int64],
-    previous: NDArray[np.int64],
-) -> None:
-    for n in range(close.shape[1]):
-        last = carry[n]
-        for t in range(close.shape[0]):
-            previous[t, n] = last
-            if mask[t, n]:
-                last = close[t, n]
 
 
 @kernel

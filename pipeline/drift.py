@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cs3g_model.features import logarithm
 from cs3g_model.jit import kernel
+from cs3g_model.logarithm import logarithm
 from topics.types import Float64Array, Int64Array
 
 ABSENT: Final = 255

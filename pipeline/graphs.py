@@ -14,15 +14,10 @@ from typing import Final
 import numpy as np
 
 from cs3g_model.errors import FeatureError
-from cs3g_model.features import (
-    COLUMN_NAMES,
-    FEATURE_NAMES,
-    WindowColumns,
-    last_close_before,
-    normalize,
-    raw_features,
-)
+from cs3g_model.features import FEATURE_NAMES, raw_features
+from cs3g_model.normalization import normalize
 from cs3g_model.snapshots import Snapshots
+from cs3g_model.window_columns import COLUMN_NAMES, WindowColumns, last_close_before
 from pipeline.errors import UnknownInstrumentError, WindowRunError
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
 from pipeline.graph_state import GraphState

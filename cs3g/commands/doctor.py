@@ -85,7 +85,7 @@ def _kernels() -> Finding:
 
     import numpy as np
 
-    from cs3g_model.features import normalize
+    from cs3g_model.normalization import normalize
 
     started = time.perf_counter()
     scaled = normalize(np.array([[[1.0], [2.0], [4.0]]]), np.ones((1, 3), np.bool_))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -13,15 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cs3g_model.errors import FeatureError, ShapeError
-from cs3g_model.features import (
-    FEATURE_NAMES,
-    UNDEFINED_PRICE,
-    WindowColumns,
-    last_close_before,
-    logarithm,
-    normalize,
-    raw_features,
-)
+from cs3g_model.features import FEATURE_NAMES, raw_features
+from cs3g_model.normalization import normalize
+from cs3g_model.window_columns import UNDEFINED_PRICE, WindowColumns, last_close_before
 
 SIZE = 10**9
 UNIT = 10**9
@@ -133,48 +127,6 @@ def test_a_single_bar_has_parkinsons_volatility() -> None:
     assert raw["realized_volatility"] == pytest.approx(math.log(1.1) / (2 * math.sqrt(math.log(2))))
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.floats(1e-300, 1e300))
-def test_logarithm_is_exact_to_rounding(x: float) -> None:
-    assert logarithm(x) == pytest.approx(math.log(x), rel=4e-16, abs=2e-16)
-
-
-def test_logarithm_of_one_is_zero() -> None:
-    assert logarithm(1.0) == 0.0
-
-
-def test_normalize_equals_the_robust_z_score() -> None:
-    rng = np.random.default_rng(1)
-    raw, mask = rng.normal(size=(7, 11, 3)), rng.random((7, 11)) < 0.8
-    result = normalize(raw, mask)
-    for t in range(7):
-        x = raw[t, mask[t]]
-        center = np.median(x, axis=0)
-        mad = np.median(np.abs(x - center), axis=0)
-        expected = np.clip((x - center) / (1.4826 * mad + 1e-9), -5, 5)
-        np.testing.assert_allclose(result[t, mask[t]], expected, rtol=1e-6, atol=1e-7)
-        assert not result[t, ~mask[t]].any()
-
-
-def test_normalize_uses_the_mean_deviation_where_most_share_a_value() -> None:
-    raw = np.array([0.0, 0.0, 0.0, 0.0, 2.0]).reshape(1, 5, 1)
-    result = normalize(raw, np.ones((1, 5), np.bool_))[0, :, 0]
-    assert not result[:4].any()
-    assert result[4] == pytest.approx(2.0 / (1.2533141 * 0.4), rel=1e-5)
-
-
-def test_a_constant_feature_is_zero_even_with_rounding_noise() -> None:
-    raw = np.full((1, 4, 1), 0.1) + np.array([0, 1e-17, -1e-17, 0]).reshape(1, 4, 1)
-    assert np.abs(normalize(raw, np.ones((1, 4), np.bool_))).max() < 1e-6
-
-
-@pytest.mark.parametrize("instruments", [0, 1])
-def test_fewer_than_two_instruments_normalize_to_zero(instruments: int) -> None:
-    mask = np.zeros((1, 3), np.bool_)
-    mask[0, :instruments] = True
-    assert not normalize(np.ones((1, 3, 2)), mask).any()
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1000), st.lists(st.integers(1, 11), max_size=4))
 def test_cuts_in_time_change_no_bit(seed: int, cuts: list[int]) -> None:
@@ -237,11 +189,7 @@ def test_impossible_values_of_absent_instruments_are_ignored() -> None:
 
 def test_shapes_are_checked() -> None:
     columns = make_columns()
-    with pytest.raises(ShapeError, match="`close` must have the shape"):
-        replace(columns, close=columns.close[:1])
     with pytest.raises(ShapeError, match="`previous_close` must have the shape"):
         raw_features(columns, columns.close[:1], SIZE)
     with pytest.raises(FeatureError, match="`size_ns` \\(=0\\) must be > 0"):
         raw_features(columns, columns.close, 0)
-    with pytest.raises(ShapeError, match="`raw` must have the shape"):
-        normalize(np.zeros((1, 2, 3)), np.zeros((1, 3), np.bool_))
