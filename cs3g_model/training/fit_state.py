@@ -14,7 +14,8 @@ from cs3g_model.config import TrainConfig
 from cs3g_model.inputs import State
 from cs3g_model.optimizers import Lamb
 from cs3g_model.training.batch import Objective
-from cs3g_model.training.ranks import Ranks, block_of
+from cs3g_model.training.options import RunOptions
+from cs3g_model.training.ranks import block_of
 from cs3g_model.training.validation import Kept, Model, fresh_state
 
 __all__ = ["FitState"]
@@ -26,13 +27,11 @@ class FitState:
     Parameters
     ----------
     model, objective
-        Their parameters are moved to `device` and trained in place.
-    settings
-        Of the loop.
+        Their parameters are moved to the device and trained in place.
+    settings, options
+        Of the loop: of the options its device and its ranks.
     n_chunks, n_instruments
         Of the training windows.
-    device, ranks
-        Where, and with whom.
     updates
         Of the fit; None for the settings' epochs.
 
@@ -59,13 +58,13 @@ class FitState:
         model: Model,
         objective: Objective,
         settings: TrainConfig,
+        options: RunOptions,
         *,
         n_chunks: int,
         n_instruments: int,
-        device: torch.device,
-        ranks: Ranks,
         updates: int | None = None,
     ) -> None:
+        device, ranks = options.place.device, options.ranks
         self.device = device
         self.model = model.to(device)
         self.extra = objective.parameters()

@@ -12,24 +12,22 @@ many updates of W times as many windows.
 from __future__ import annotations
 
 import math
-import time
 
 import torch
 from torch import nn
 
 from cs3g_model.config import StudentConfig, TeacherConfig, TrainConfig
 from cs3g_model.dataset import LabeledSnapshots
-from cs3g_model.errors import CheckpointError, TrainingError
+from cs3g_model.errors import TrainingError
 from cs3g_model.inputs import snapshot_tensors
 from cs3g_model.student import Student
 from cs3g_model.teacher import Teacher
 from cs3g_model.teacher_runtime import single_thread
 from cs3g_model.training.batch import Batch, Objective
-from cs3g_model.training.checkpoint import fingerprint, has_checkpoint, read_checkpoint, write_checkpoint
+from cs3g_model.training.fit_records import FitRecords, fit_identity
 from cs3g_model.training.fit_state import FitState
 from cs3g_model.training.label_losses import LabelObjective
-from cs3g_model.training.metrics_log import MetricsLog
-from cs3g_model.training.options import Extent, FitResult, OnProgress, Progress, RunOptions
+from cs3g_model.training.options import Extent, FitResult, OnProgress, RunOptions
 from cs3g_model.training.place import Windows, as_float32, deterministic
 from cs3g_model.training.validation import Model, valid_rank_ic
 
@@ -98,16 +96,16 @@ def fit(
     options = options or RunOptions()
     with single_thread(), deterministic(options.place.device):
         loop = _Loop(model, data, settings, objective, options, extent or Extent())
-        loop.resume()
+        loop.records.resume()
         while not loop.is_over():
             loss = loop.update()
             if progress is not None:
-                progress(loop.progress(loss))
+                progress(loop.records.progress(loss))
         if not loop.state.is_over:
             loop.state.is_over = True
             if loop.extent.keeps_last:
                 loop.state.kept.take_last(loop.state.average)
-            loop.save()
+            loop.records.save()
         kept = loop.state.kept
         return FitResult(kept.tensors, kept.losses, kept.valid, kept.best)
 
@@ -127,7 +125,9 @@ class _Loop:
         self.data, self.settings, self.objective, self.options = data, settings, objective, options
         self.extent = extent
         self.ranks, self.device = options.ranks, options.place.device
-        self.identity = "" if options.checkpoint is None else self._identity(model)
+        identity = fit_identity(
+            model, data, settings, options, extent
+        )  # before anything is done to the model
         self.windows = Windows(snapshot_tensors(data.snapshots), self.device)
         self.scored = torch.tensor(data.scored(0, data.train_stop))
         self.starts = range(0, data.train_stop - 1, settings.chunk)
@@ -135,15 +135,12 @@ class _Loop:
             model,
             objective,
             settings,
+            options,
             n_chunks=len(self.starts),
             n_instruments=self.windows.n_instruments,
-            device=self.device,
-            ranks=self.ranks,
             updates=extent.updates,
         )
-        self.log = MetricsLog(None)
-        self.began_s = self.saved_s = time.monotonic()
-        self.began_at = 0
+        self.records = FitRecords(self.state, options, identity)
 
     def is_over(self) -> bool:
         """Return whether every update is made, or patience has ended."""
@@ -161,7 +158,9 @@ class _Loop:
         state.optimizer.zero_grad(set_to_none=True)
         takes_part = step < len(state.order)
         own = self._backward(state.order[step]) if takes_part else 0.0
-        told = torch.tensor([own, float(takes_part), float(self._wants_checkpoint())], device=self.device)
+        told = torch.tensor(
+            [own, float(takes_part), float(self.records.wants_checkpoint())], device=self.device
+        )
         rows = self.ranks.average_gradients(state.parameters, told, takes_part)
         loss = float((rows[:, 0] * rows[:, 1]).sum() / rows[:, 1].sum())
         if not math.isfinite(loss):
@@ -205,18 +204,16 @@ class _Loop:
         if checks:
             kept.check(self.state.average, self._validate if has_valid else None)
         if checks or self.state.done % self.options.metrics_every == 0:
-            self.log.write(
+            self.records.write(
                 "validation" if checks else "update",
-                update=self.state.done,
                 epoch=epoch,
                 step=step + 1,
                 loss=kept.losses[-1] if checks else loss,
                 valid_rank_ic=kept.latest() if has_valid else math.nan,
                 learning_rate=rate,
-                elapsed_s=round(self._elapsed_s(), 3),
             )
         if checks or saves:
-            self.save()
+            self.records.save()
 
     def _validate(self) -> float:
         # Rank 0's word counts: on unlike machines the ranks might else part over a last bit.
@@ -236,52 +233,3 @@ class _Loop:
             parts = torch.split(before, [h.numel() for h in last.values()])
             pairs = zip(last.items(), parts, strict=True)
             self.state.keep_state(0, {name: part.view_as(h) for (name, h), part in pairs})
-
-    def progress(self, loss: float) -> Progress:
-        """Return where the fit stands."""
-        state = self.state
-        epochs = math.ceil(state.total / state.steps)
-        epoch, step = divmod(state.done - 1, state.steps)
-        pace_s = (time.monotonic() - self.began_s) / (state.done - self.began_at)
-        remaining_s = pace_s * (state.total - state.done)
-        return Progress(epoch, epochs, step + 1, state.steps, loss, state.kept.latest(), remaining_s)
-
-    def _elapsed_s(self) -> float:
-        return self.state.elapsed_s + time.monotonic() - self.began_s
-
-    def _wants_checkpoint(self) -> bool:
-        every_s = self.options.checkpoint_every_s
-        return self.options.checkpoint is not None and time.monotonic() - self.saved_s >= every_s
-
-    def _identity(self, model: Model) -> str:
-        place = self.options.place
-        extra = [self.options.identity, str(self.ranks.size), place.device.type, str(place.bf16)]
-        extra.append(str(self.extent))
-        return fingerprint(self.settings, self.data, model, extra)
-
-    def save(self) -> None:
-        """Write a checkpoint, if there is to be one."""
-        folder, state = self.options.checkpoint, self.state
-        if folder is None:
-            return
-        mark = f"{state.done}{'-end' if state.is_over else ''}"
-        write_checkpoint(folder, state.to_value(self._elapsed_s()), mark, self.identity, self.ranks)
-        self.saved_s = time.monotonic()
-
-    def resume(self) -> None:
-        """Go on from the checkpoint, if asked to and there is one.
-
-        Raises
-        ------
-        CheckpointError
-            If there is one but nobody asked, or it is of another fit.
-        """
-        folder = self.options.checkpoint
-        if folder is not None and has_checkpoint(folder):
-            if not self.options.resume:
-                raise CheckpointError(
-                    f"{folder} holds a checkpoint: say --resume to go on, or give another folder"
-                )
-            self.state.restore(read_checkpoint(folder, self.identity, self.ranks))
-            self.began_at = self.state.done
-        self.log = MetricsLog(self.options.metrics if self.ranks.rank == 0 else None, self.state.done)
