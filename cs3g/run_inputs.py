@@ -13,6 +13,7 @@ from replay.sources.base import Selection, Source
 from replay.sources.open import open_sources
 from replay.sources.relations import Relations, read_relations
 from topics.embedded import NOTICE, EmbeddedBroker
+from topics.security import without_security
 
 
 def open_data(
@@ -45,6 +46,6 @@ def broker_at(bootstrap: str | None, console: Console) -> Iterator[str]:
     if bootstrap is not None:
         yield bootstrap
         return
-    with EmbeddedBroker() as broker:
+    with without_security(), EmbeddedBroker() as broker:
         console.print(f"{NOTICE}: {broker.bootstrap}", highlight=False)
         yield broker.bootstrap

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from cs3g.collect import Collected, Collector
 from cs3g.flow import FlowSink, InFlight
@@ -24,8 +23,6 @@ from replay.sources.base import Source
 from replay.sources.relations import Relations
 from topics.admin import create_topics
 from topics.types import Role
-
-_INHERITED: Final = frozenset({"broker_user", "broker_password"})
 
 
 class SessionStopped(PipelineError):
@@ -148,7 +145,7 @@ def worker_environment(config: PipelineConfig) -> dict[str, str]:
     """Return the environment that gives a worker this configuration; secrets are inherited, never copied."""
     return {
         f"{ENVIRONMENT_PREFIX}{name.upper()}": str(value)
-        for name, value in config.model_dump(exclude_none=True, exclude=set(_INHERITED)).items()
+        for name, value in config.model_dump(exclude_none=True).items()
         if value != ""
     } | {"OMP_NUM_THREADS": "1"}
 

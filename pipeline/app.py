@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import tempfile
 import time
 from collections.abc import Iterable
@@ -29,6 +28,7 @@ from pipeline.names import WorkerRole, consumer_group, member_id
 from pipeline.outcomes_config import OutcomesConfig
 from pipeline.trigger_config import TriggerPolicy
 from topics.envelope import MAX_MESSAGE_BYTES
+from topics.security import broker_security
 from topics.types import Role
 
 IDLE_CHECK_S: Final = 0.25
@@ -218,7 +218,7 @@ def _settings(
     member = member_id(config, role, worker_id)
     return {
         "broker": [f"kafka://{address}" for address in config.bootstrap_servers.split(",")],
-        "broker_credentials": _credentials(config),
+        "broker_credentials": _credentials(),
         "broker_client_id": member,
         "consumer_group_instance_id": member,
         "broker_session_timeout": 10.0,
@@ -243,18 +243,14 @@ def _settings(
     }
 
 
-def _credentials(config: PipelineConfig) -> faust.types.auth.CredentialsT | None:
-    if config.broker_security == "PLAINTEXT":
-        return None
-    context = None
-    if config.broker_security.endswith("SSL"):
-        context = ssl.create_default_context(cafile=config.broker_ca_file)
-    if config.broker_security == "SSL":
-        return faust.SSLCredentials(context=context)
-    password = config.broker_password
-    return faust.SASLCredentials(
-        username=config.broker_user,
-        password=password.get_secret_value() if password is not None else None,
-        mechanism=config.broker_sasl_mechanism,
-        ssl_context=context,
-    )
+def _credentials() -> faust.types.auth.CredentialsT | None:
+    security = broker_security()
+    if security.uses_sasl:
+        return faust.SASLCredentials(
+            username=security.user,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=security.ssl_context(),
+        )
+    context = security.ssl_context()
+    return None if context is None else faust.SSLCredentials(context=context)

@@ -1,13 +1,13 @@
-"""The pipeline's settings, frozen; the only reader of the environment (`CS3G_` and a field's name)."""
+"""The pipeline's settings, frozen; read from the environment (`CS3G_` and a field's name)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cs3g_model.features import FEATURE_SCHEMA_VERSION
@@ -93,8 +93,6 @@ class PipelineConfig(BaseSettings):
         Snapshots that a new model folds before it takes over from another.
     any_role
         A model may serve in either role, whatever its own is: for comparisons of two students or two teachers.
-    broker_security, broker_sasl_mechanism, broker_user, broker_password, broker_ca_file
-        How to log in at the broker.
     """
 
     model_config = SettingsConfigDict(
@@ -125,11 +123,6 @@ class PipelineConfig(BaseSettings):
     registry: Annotated[str, Field(min_length=1)] | None = None
     warm_windows: Annotated[int, Field(ge=0, le=65536)] = 128
     any_role: bool = False
-    broker_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    broker_user: str | None = None
-    broker_password: SecretStr | None = None
-    broker_ca_file: Path | None = None
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -143,11 +136,6 @@ class PipelineConfig(BaseSettings):
         if self.mode == "replay" and self.idle_timeout_ns:
             raise ValueError(
                 "`idle_timeout_ns` must be 0 in mode 'replay': its results depend on the wall clock"
-            )
-        if self.broker_security.startswith("SASL") and not (self.broker_user and self.broker_password):
-            raise ValueError(
-                "`broker_user` and `broker_password` must be set"
-                f" when `broker_security` is {self.broker_security!r}"
             )
         return self
 

@@ -24,6 +24,7 @@ from topics.control import EndOfReplay, Instrument
 from topics.envelope import Message
 from topics.errors import LiveTopicRefused
 from topics.messages import control_message
+from topics.security import broker_security
 from topics.specs import MAX_REQUEST_BYTES, SPECS, is_replay_name, topic_names
 
 MAX_IN_FLIGHT_MESSAGES: Final = 512
@@ -122,6 +123,7 @@ class KafkaSink:
             max_batch_size=_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             compression_type=_COMPRESSION,
+            **broker_security().client_options(),
         )
         await start_client(producer, self._bootstrap)
         self._producer = producer

@@ -31,6 +31,7 @@ from topics.groups import partitions_of
 from topics.json_runs import decode_json_ticks
 from topics.messages import control_message, tick_message
 from topics.runs import TickRun
+from topics.security import broker_security
 from topics.specs import MAX_REQUEST_BYTES, topic_names
 from topics.types import Int64Array
 
@@ -108,6 +109,7 @@ class Bridge:
                 linger_ms=0,
                 max_batch_size=256 * 1024,
                 max_request_size=MAX_REQUEST_BYTES,
+                **broker_security().client_options(),
             )
             await start_client(producer, self.bootstrap)
             try:

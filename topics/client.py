@@ -19,6 +19,7 @@ from topics.groups import partitions_of
 from topics.predictions_codec import decode_predictions
 from topics.reader_core import PredictionGap, PredictionSequence, ReaderCounts
 from topics.runs import PredictionRun
+from topics.security import broker_security
 from topics.specs import MAX_REQUEST_BYTES, is_replay_name, topic_names
 from topics.types import Role
 
@@ -104,6 +105,7 @@ class PredictionReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest" if self._from_beginning else "latest",
             max_partition_fetch_bytes=MAX_REQUEST_BYTES,
+            **broker_security().client_options(),
         )
         await start_client(consumer, self._bootstrap)
         try:

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from topics.errors import BrokerUnavailable
 from topics.pacing import MOST_S, pace_fetches
+from topics.security import broker_security
 from topics.specs import MAX_REQUEST_BYTES
 
 CONNECT_TIMEOUT_S: Final = 15.0
@@ -51,8 +52,8 @@ async def start_client(client: Any, bootstrap: str, timeout_s: float = CONNECT_T
         if not isinstance(error, (KafkaError, OSError, TimeoutError)):
             raise
         raise BrokerUnavailable(
-            f"no Kafka broker answers at {bootstrap!r} within {timeout_s:g} s; is it running,"
-            " and is the address right? `cs3g broker start` runs one for development"
+            f"no Kafka broker answers at {bootstrap!r} within {timeout_s:g} s{silence.reason}; is it running, are"
+            " the address and CS3G_BROKER_SECURITY right? `cs3g broker start` runs one for development"
         ) from error
     finally:
         _AIOKAFKA_LOG.removeFilter(silence)
@@ -91,7 +92,7 @@ async def admin_client(
         Nobody answers at `bootstrap`.
     """
     check_bootstrap(bootstrap)
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **broker_security().client_options())
     await start_client(client, bootstrap, timeout_s)
     try:
         yield client
@@ -121,6 +122,7 @@ async def reader_client(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_REQUEST_BYTES,
+        **broker_security().client_options(),
     )
     pace_fetches(client, most_s=rest_s)
     await start_client(client, bootstrap, timeout_s)
@@ -143,7 +145,11 @@ async def producer_client(
     """
     check_bootstrap(bootstrap)
     client = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_request_size=MAX_REQUEST_BYTES
+        bootstrap_servers=bootstrap,
+        acks="all",
+        linger_ms=5,
+        max_request_size=MAX_REQUEST_BYTES,
+        **broker_security().client_options(),
     )
     await start_client(client, bootstrap, timeout_s)
     try:
@@ -181,5 +187,12 @@ def check_bootstrap(bootstrap: str) -> None:
 
 
 class _Silence(logging.Filter):
+    """Keeps why a connection failed out of the log, for the exception; aiokafka raises it without."""
+
+    reason = ""
+
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Unable connect to")
+        is_other = not record.getMessage().startswith("Unable connect to")
+        if not is_other and record.args:
+            self.reason = f" ({record.args[-1]})"  # type: ignore[index]  # of a tuple, as aiokafka logs
+        return is_other

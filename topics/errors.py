@@ -6,6 +6,7 @@ TopicError
 │   ├── UnknownVersion                  a schema name or version that this release does not read
 │   └── MessageTooLarge                 a message beyond its topic's limit
 ├── LiveTopicRefused (ValueError)       a replay aimed at a topic outside `replay.<run_id>.`
+├── SecuritySettingError (ValueError)   how to log in at the broker is set wrongly
 ├── BrokerError (RuntimeError)
 │   ├── BrokerUnavailable (ConnectionError)  nobody answers at the address
 │   ├── BrokerStartFailed               the embedded broker ended or never answered
@@ -50,6 +51,10 @@ class MessageTooLarge(SchemaError):
 
 class LiveTopicRefused(TopicError, ValueError):
     """A replay is aimed at a topic outside its own prefix."""
+
+
+class SecuritySettingError(TopicError, ValueError):
+    """A setting of how to log in at the broker breaks its rule."""
 
 
 class BrokerError(TopicError, RuntimeError):

@@ -21,6 +21,7 @@ from topics.control import JobCancel, JobRequest, decode_control
 from topics.envelope import Envelope
 from topics.errors import BrokerError, SchemaError
 from topics.groups import evict_members, group_members
+from topics.security import broker_security
 
 __all__ = ["JobQueue", "QueuedJob"]
 
@@ -95,6 +96,7 @@ class JobQueue:
             heartbeat_interval_ms=_SESSION_MS // 10,
             # A worker that trains does not poll: its heartbeats, not its polls, say that it lives.
             max_poll_interval_ms=_DAY_MS,
+            **broker_security().client_options(),
         )
         # Without topics: a start with them waits for a group that a dead member may hold up.
         await start_client(consumer, self._bootstrap)
