@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,13 +20,12 @@ from cs3g.jobs.doing import JobStopped, JobWatch, do_request
 from cs3g.jobs.following import JobFollower
 from cs3g.jobs.result import JobResult, ended_without_model, one_line, status_of
 from cs3g.jobs.settings import WorkerSettings
+from cs3g.jobs.speaking import JobSpeaker
 from cs3g.jobs.spec import JobEvent
 from pipeline.config import PipelineConfig
 from pipeline.registry import Registry, RegistryError, RegistryTamperedError
-from topics.connection import producer_client
 from topics.control import JobRequest, JobStatus
 from topics.job_queue import JobQueue, QueuedJob
-from topics.messages import control_message
 
 __all__ = ["JobWorker", "jobs_group"]
 
@@ -70,11 +69,9 @@ class JobWorker:
             group_id=jobs_group(config),
             client_id=self._client_id,
         )
-        self._producer: Any = None
+        self._speaker = JobSpeaker(config, settings.lease_s)
         self._over = asyncio.Event()
         self._watch: JobWatch | None = None
-        self._current: JobRequest | None = None
-        self._event = JobEvent(progress=0.0, detail="")
         self._evicted_s = float("-inf")
 
     async def run(self, stop: asyncio.Event, limit: int | None = None) -> int:
@@ -85,9 +82,7 @@ class JobWorker:
         topics.errors.TopicError
             The broker does not answer, or a topic is not there.
         """
-        config = self._config
-        async with producer_client(config.bootstrap_servers) as producer, self._follower, self._queue:
-            self._producer = producer
+        async with self._speaker, self._follower, self._queue:
             taking = asyncio.create_task(self._take_jobs(stop, limit))
             tasks = [taking, *map(asyncio.create_task, (self._follow(), self._speak(), self._heed(stop)))]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -140,31 +135,33 @@ class JobWorker:
         if result is None:
             return False
         await self._announce(result)
-        await self._say(status_of(result, time.time_ns()))
+        await self._speaker.say(status_of(result, time.time_ns()))
         await self._queue.finish(head)
         return True
 
     async def _result_of(self, request: JobRequest) -> JobResult | None:
         watch = JobWatch()
-        self._watch, self._current = watch, request
+        self._watch = watch
+        self._speaker.begin(request)
         try:
             reason = self._follower.board.get(request.job_id).cancel_reason
             if reason is not None:
                 watch.cancel(reason)
-            self._hear(JobEvent(progress=0.0, detail="taken"))
-            await self._say_running()
+            self._speaker.hear(JobEvent(progress=0.0, detail="taken"))
+            await self._speaker.say_running()
             try:
                 result = await do_request(
-                    request, self._config, self._registry, self._settings, watch, self._hear
+                    request, self._config, self._registry, self._settings, watch, self._speaker.hear
                 )
             except JobStopped:
-                await self._say(
+                await self._speaker.say(
                     JobStatus(job_id=request.job_id, state="queued", detail="its worker has stopped")
                 )
                 return None
             return await self._kept(request, result)
         finally:
-            self._watch, self._current = None, None
+            self._watch = None
+            self._speaker.end()
 
     async def _found(self, request: JobRequest) -> JobResult | None:
         """Return the terminal record that the job has already."""
@@ -185,8 +182,10 @@ class JobWorker:
                 return msgspec.convert(stands, JobResult)
             except RegistryError as error:
                 # A full disk: without a record the job must not count as done, so it waits, and says so.
-                self._hear(JobEvent(progress=1.0, detail=one_line(f"waits to write its result: {error}")))
-                await self._say_running()
+                self._speaker.hear(
+                    JobEvent(progress=1.0, detail=one_line(f"waits to write its result: {error}"))
+                )
+                await self._speaker.say_running()
             if await self._ends_meanwhile():
                 return None
 
@@ -203,7 +202,7 @@ class JobWorker:
     async def _follow(self) -> None:
         while not self._over.is_set():
             await self._follower.poll(_POLL_MS)
-            watch, current = self._watch, self._current
+            watch, current = self._watch, self._speaker.current
             if watch is not None and current is not None:
                 reason = self._follower.board.get(current.job_id).cancel_reason
                 if reason is not None and watch.cancel_reason is None:
@@ -212,8 +211,8 @@ class JobWorker:
     async def _speak(self) -> None:
         """Say what this worker has in hand, often enough that nobody thinks it dead, and notice who is."""
         while not self._over.is_set():
-            await self._say_running()
-            await self._say_queued()
+            await self._speaker.say_running()
+            await self._speaker.say_queued(self._follower.board, self._queue.partitions)
             await self._evict_the_dead()
             await self._ends_meanwhile()
 
@@ -225,14 +224,6 @@ class JobWorker:
         except TimeoutError:
             return False
         return True
-
-    async def _say_queued(self) -> None:
-        now_s, mine = time.monotonic(), self._queue.partitions
-        for job in self._follower.board.unfinished():
-            waits = job.partition in mine and job.state == "queued" and job.job_id != self._current_id()
-            if waits and job.is_silent(now_s, self._settings.lease_s / 2):
-                detail = "" if job.status is None else job.status.detail
-                await self._say(JobStatus(job_id=job.job_id, state="queued", detail=detail))
 
     async def _evict_the_dead(self) -> None:
         """Put out members that let a job lie: the embedded broker believes in a killed one for ever."""
@@ -254,29 +245,3 @@ class JobWorker:
             self._end()
         for task in (stopping, over):
             task.cancel()
-
-    def _current_id(self) -> str | None:
-        return None if self._current is None else self._current.job_id
-
-    def _hear(self, event: JobEvent) -> None:
-        self._event = event
-
-    async def _say_running(self) -> None:
-        if self._current is not None:
-            event = self._event
-            await self._say(
-                JobStatus(
-                    job_id=self._current.job_id,
-                    state="running",
-                    progress=event.progress,
-                    detail=one_line(event.detail),
-                )
-            )
-
-    async def _say(self, status: JobStatus) -> None:
-        config = self._config
-        status = msgspec.structs.replace(status, updated_ns=time.time_ns())
-        message = control_message(status, run_id=config.run_id, mode=config.mode, key=status.job_id.encode())
-        await self._producer.send_and_wait(
-            config.topics.distill_status, value=message.value, key=message.key, headers=message.headers
-        )
