@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 
-from topics.connection import admin_client, reader_client
+from cs3g.following import TopicsFollower
 from topics.control import DeadLetter, decode_control
 from topics.digest import PredictionDigest
 from topics.envelope import Envelope
 from topics.graphs_codec import decode_graphs
-from topics.groups import partitions_of
 from topics.predictions_codec import decode_predictions
 from topics.reader_core import PredictionGap, PredictionSequence
 from topics.runs import PredictionRun
@@ -65,7 +62,7 @@ class Collected:
     last_window_ns: int = 0
 
 
-class Collector:
+class Collector(TopicsFollower):
     """Follows a run's topics from their beginning; a context manager. Mutates self.
 
     Parameters
@@ -79,38 +76,13 @@ class Collector:
     """
 
     def __init__(self, bootstrap: str, topics: TopicNames, universe: str) -> None:
-        self._bootstrap = bootstrap
+        super().__init__(bootstrap, [topics.predictions, topics.graphs, topics.windows, topics.dead_letters])
         self._topics = topics
         self._sequence = PredictionSequence(universe=universe, allow_replay=True)
-        self._stack = AsyncExitStack()
-        self._consumer: Any = None
         self._frontiers: dict[int, int] = {}
         self._last_snapshot_ns = -1
         self._letters: set[tuple[str, int, int, str]] = set()
         self.found = Collected()
-
-    async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises
-        ------
-        BrokerUnavailable
-            Nobody answers.
-        """
-        topics = self._topics
-        followed = [topics.predictions, topics.graphs, topics.windows, topics.dead_letters]
-        async with AsyncExitStack() as stack:
-            async with admin_client(self._bootstrap) as admin:
-                partitions = await partitions_of(admin, followed)
-            self._consumer = await stack.enter_async_context(reader_client(self._bootstrap))
-            self._consumer.assign(partitions)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
 
     def frontier_ns(self, partitions: int) -> int:
         """Return up to where all of so many tick partitions have closed their windows, -1 if one has none."""
@@ -118,24 +90,16 @@ class Collector:
 
     async def poll(self) -> list[PredictionRun]:
         """Take what has arrived, waiting a moment if nothing has; return the new predictions."""
-        fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
-        new: list[PredictionRun] = []
-        for partition, records in fetched.items():
-            for record in records:
-                run = self._take(partition.topic, record)
-                if run is not None:
-                    new.append(run)
-        return new
+        runs = [self._take(record) for record in await self._arrived(POLL_MS)]
+        return [run for run in runs if run is not None]
 
     async def drain(self) -> None:
         """Take everything up to the topics' ends as they are now."""
-        partitions = self._consumer.assignment()
-        ends = await self._consumer.end_offsets(partitions)
-        while any([await self._consumer.position(part) < end for part, end in ends.items()]):
-            await self.poll()
+        async for record in self._present():
+            self._take(record)
 
-    def _take(self, topic: str, record: Any) -> PredictionRun | None:
-        envelope = Envelope.from_headers(record.headers)
+    def _take(self, record: Any) -> PredictionRun | None:
+        topic, envelope = record.topic, Envelope.from_headers(record.headers)
         if topic == self._topics.predictions:
             return self._take_predictions(decode_predictions(record.value, envelope))
         if topic == self._topics.graphs:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from cs3g.following import TopicsFollower
 from cs3g.loop.gate import LoopGate
-from topics.connection import admin_client, read_to_end, reader_client
 from topics.control import (
     JobRequest,
     JobStatus,
@@ -19,7 +17,6 @@ from topics.control import (
     decode_control,
 )
 from topics.envelope import Envelope
-from topics.groups import partitions_of
 from topics.specs import TopicNames
 from topics.types import Role
 
@@ -59,7 +56,7 @@ class LoopRecords:
                 pass
 
 
-class LoopFollower:
+class LoopFollower(TopicsFollower):
     """A `cs3g.session_watch.Follower` of the retraining loop; a context manager. Mutates self.
 
     Parameters
@@ -75,12 +72,9 @@ class LoopFollower:
     """
 
     def __init__(self, bootstrap: str, topics: TopicNames, gate: LoopGate, roles: Sequence[Role]) -> None:
-        self._bootstrap = bootstrap
-        self._topics = topics
+        self._asked = (topics.distill_jobs, topics.distill_status)
+        super().__init__(bootstrap, [topics.outcomes, topics.distill_decisions, topics.models, *self._asked])
         self._gate = gate
-        self._stack = AsyncExitStack()
-        self._consumer: Any = None
-        self._asked: list[Any] = []
         self._last_outcome_ns = dict.fromkeys(roles, -1)
         self.found = LoopRecords()
 
@@ -89,41 +83,15 @@ class LoopFollower:
         """What holds the replay back."""
         return self._gate
 
-    async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises
-        ------
-        BrokerUnavailable
-            Nobody answers.
-        """
-        topics = self._topics
-        followed = [topics.outcomes, topics.distill_decisions, topics.models]
-        asked = [topics.distill_jobs, topics.distill_status]
-        async with AsyncExitStack() as stack:
-            async with admin_client(self._bootstrap) as admin:
-                partitions = await partitions_of(admin, followed + asked)
-            self._consumer = await stack.enter_async_context(reader_client(self._bootstrap))
-            self._consumer.assign(partitions)
-            self._asked = [part for part in partitions if part.topic in asked]
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
-
     async def poll(self) -> bool:
         """Take what has arrived; return whether something has."""
-        fetched = await self._consumer.getmany(timeout_ms=0)
-        records = [record for part in fetched.values() for record in part]
+        records = await self._arrived(timeout_ms=0)
         for record in records:
             self._take(record)
         # A decision's job is with the broker before the outcome that it follows from. So read the jobs that there
         # are now, and only then say that the outcome's window is decided.
         decided_ns = min(self._last_outcome_ns.values())
-        async for record in read_to_end(self._consumer, self._asked):
+        async for record in self._present(self._asked):
             self._take(record)
             records.append(record)
         for job_id, request in self.found.jobs.items():
