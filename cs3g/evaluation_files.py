@@ -17,6 +17,7 @@ from cs3g_model.evaluation.calendar import DAY_NS
 from cs3g_model.evaluation.panel import MarketPanel
 from replay.errors import CorruptFile, EmptyReplay, InvalidRow, MissingFile, SchemaMismatch
 from replay.sources.relations import read_relations
+from replay.sources.tables import ALIASES
 from topics.types import Float64Array, Int64Array
 
 _KINDS: Final = (".parquet", ".csv", ".csv.gz", ".arrow", ".feather")
@@ -68,9 +69,10 @@ def read_panel(data: str, window: str | None = None) -> MarketPanel:
 
 
 def read_table(path: Path) -> MarketPanel:
-    """Read a tidy table of date or ts_event, symbol, close, volume and, where there is one, adjusted_close.
+    """Read a tidy table of date or ts_event, symbol, close and, where there are some, volume and adjusted_close.
 
-    Rows without volume, or without a price above zero, are no rows: the instrument is absent in that window.
+    Rows without volume, or without a price above zero, are no rows: the instrument is absent in that window. Where
+    the table has no volumes at all, every row with a price counts, as it does when models are fitted.
 
     Raises
     ------
@@ -84,7 +86,9 @@ def read_table(path: Path) -> MarketPanel:
         If a symbol has two rows in one window.
     """
     frame = _read(path)
-    time = _require(path, frame, ("date", "ts_event"), ("symbol", "close", "volume"))
+    time = _require(path, frame, ("date", "ts_event"), ("symbol", "close"))
+    if "volume" not in frame.columns:
+        frame = frame.with_columns(volume=pl.lit(1.0))
     adjusted = "adjusted_close" if "adjusted_close" in frame.columns else "close"
     frame = frame.with_columns(
         starts=_days(path, frame["date"]) if time == "date" else _nanoseconds(path, frame["ts_event"]),
@@ -167,7 +171,11 @@ def _read(path: Path) -> pl.DataFrame:
             raise CorruptFile(f"{path}: unknown kind of file; tables are {', '.join(_KINDS)}")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise CorruptFile(f"{path}: no table: {str(error).splitlines()[0]}") from error
-    return frame.rename({name: name.strip().lower() for name in frame.columns})
+    names = [name.strip().lower() for name in frame.columns]
+    plain = {name: ALIASES.get(short, short) for name, short in zip(frame.columns, names, strict=True)}
+    if len(set(plain.values())) < len(plain):
+        raise SchemaMismatch(f"{path}: a column is there twice: {', '.join(frame.columns)}")
+    return frame.rename(plain)
 
 
 def _require(path: Path, frame: pl.DataFrame, times: tuple[str, str], others: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from cs3g.panel_data import HISTORY, continuously_present, labeled_until, next_returns, window_date
+from cs3g.universe import warn_if_thin
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.errors import ConfigError
 from cs3g_model.metrics import agreement, bootstrap_mean, ic, rank_ic
@@ -56,6 +57,11 @@ class History:
         if test_end is not None:
             test_stop = labeled_until(run, valid_end, test_end, history).valid_stop
         return cls(run, data, test_stop, history)
+
+    def warn_if_thin(self) -> None:
+        """Print a warning where few of the instruments with a price are fitted and judged."""
+        mask = self.run.mask[: self.test_stop]
+        warn_if_thin(mask, continuously_present(mask, self.history), self.history)
 
     def splits(self) -> dict[str, tuple[str, str]]:
         """Return the first and last date of each part."""

@@ -92,6 +92,7 @@ def compress(
         test_end.date() if test_end else None,
         history_windows,
     )
+    history.warn_if_thin()
     result = compress_student(
         parent_config,
         parent.tensors,

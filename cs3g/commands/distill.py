@@ -64,6 +64,7 @@ def distill(
     """
     import msgspec
 
+    from cs3g.file_relations import reading_relations
     from cs3g.fitting import History, progress_bar, read_settings
     from cs3g.models import load_as
     from cs3g.panel_data import PanelFile, parse_window
@@ -101,6 +102,8 @@ def distill(
         test_end.date() if test_end else None,
         history_windows,
     )
+    history.warn_if_thin()
+    model = reading_relations(model, changes["model"], history.run)
     teachers = [parent.manifest.model_id, *(artifact.manifest.model_id for artifact, _ in others)]
     options = RunOptions(
         place=choose_place(device),

@@ -31,6 +31,12 @@ def study(
         int, typer.Option(min=0, help="Of the compressed student's weights; 0 for no compressed student.")
     ] = 4096,
     ablations: Annotated[bool, typer.Option(help="Switch off the teacher's parts one by one, too.")] = False,
+    price_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="The report's books cannot trade at a close that moved this far, such as 0.098."
+        ),
+    ] = None,
     anchor: Annotated[
         list[str] | None,
         typer.Option(help="More score files to judge, as NAME=FILE[,FILE...], one file a seed; repeatable."),
@@ -39,20 +45,25 @@ def study(
 ) -> None:
     """Fit teacher, student, compressed student and controls, and judge them on days that none of them saw.
 
+    --data is a table of date, symbol, close and, where there are some, open, high, low, volume, adjusted_close: one
+    row an instrument and day, none for days on which it was not traded. Any market, calendar and currency.
+
     Example: cs3g study --data panel.parquet --relations sectors.parquet --train-end 2017-12-31
     --valid-end 2018-12-31 --test-end 2021-04-30 --seeds 2 --out study
     """
     import asyncio
 
+    import numpy as np
     from rich.console import Console
 
     from cs3g.files import write_json, write_whole
     from cs3g.panel_data import PanelFile, parse_window
     from cs3g.study.fits import fit_all
     from cs3g.study.plan import Study
-    from cs3g.study.report import judge_study
+    from cs3g.study.report import judge_study, read_yardstick
     from cs3g.study.table import markdown
     from cs3g.study.timing import step_times_ms
+    from cs3g.universe import warn_if_thin
 
     plan = Study(
         data=data,
@@ -68,17 +79,21 @@ def study(
         recipe=recipe,
         budget_bytes=budget_bytes,
         ablations=ablations,
+        price_limit=price_limit,
     )
-    anchors = _anchors(anchor or [])
+    yardstick = read_yardstick(plan, _anchors(anchor or []))
+    panel = yardstick.panel
+    warning = warn_if_thin(np.isfinite(panel.prices), panel.known(plan.history), plan.history)
     console = Console(stderr=True)
     fitted, seconds = asyncio.run(fit_all(plan, workers, console.print))
-    report = judge_study(plan, fitted, anchors)
+    report = judge_study(plan, fitted, yardstick)
     firsts = {name: folder for (name, seed), folder in fitted.items() if seed == 0}
     report["step_ms"] = step_times_ms(PanelFile(data, relations, parse_window(window)), firsts)
+    report["warning"] = warning
     report["fit_seconds"] = seconds
     report["split"] = {"train_end": plan.train_end, "valid_end": plan.valid_end, "test_end": plan.test_end}
+    write_json(out / "report.json", report)  # first: the fits took long, and a table is made again in no time
     text = markdown(report)
-    write_json(out / "report.json", report)
     write_whole(out / "report.md", lambda temporary: temporary.write_text(text, encoding="utf-8"))
     typer.echo(text)
     typer.echo(f"written to {out}: report.json, report.md, models, scores, logs")

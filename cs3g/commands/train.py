@@ -64,8 +64,11 @@ def _command(role: Literal["teacher", "student"]) -> Callable[..., None]:
         resume: Resume = False,
         metrics: MetricsFile = None,
     ) -> None:
+        from dataclasses import replace
+
         import msgspec
 
+        from cs3g.file_relations import reading_relations
         from cs3g.fitting import History, read_settings
         from cs3g.panel_data import PanelFile, parse_window
         from cs3g.seed_fits import SeedPlan, fit_seeds
@@ -97,6 +100,8 @@ def _command(role: Literal["teacher", "student"]) -> Callable[..., None]:
             test_end.date() if test_end else None,
             history_windows,
         )
+        history.warn_if_thin()
+        plan = replace(plan, model=reading_relations(plan.model, changes["model"], history.run))
         for path in fit_seeds(plan, history):
             typer.echo(str(path))
 

@@ -67,6 +67,8 @@ class Study:
         Of the compressed student's weights file; 0 for none.
     ablations
         Whether the teacher's parts are switched off one by one as well.
+    price_limit
+        Return at which an instrument cannot be traded, for the report's books; None for no limit.
     """
 
     data: str
@@ -82,6 +84,7 @@ class Study:
     recipe: str | None = None
     budget_bytes: int = 4096
     ablations: bool = False
+    price_limit: float | None = None
 
     def variants(self) -> list[tuple[Variant, int]]:
         """Return every fit as its variant and seed, those that others need first."""

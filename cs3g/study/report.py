@@ -1,7 +1,12 @@
-"""Judges a study's scores on its test part: every model beside the teacher and the controls."""
+"""Judges a study's scores on its test part: every model beside the teacher and the controls.
+
+What is judged by is made ready before anything is fitted: an end of a part that leaves no window, or an anchor's
+file that does not fit the panel, should not be found out after the fits.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -13,13 +18,14 @@ from cs3g.panel_data import end_of_day_ns
 from cs3g.study.fits import Fitted, slug
 from cs3g.study.plan import TEACHER, Study
 from cs3g_model.artifacts import load_artifact
-from cs3g_model.evaluation.panel import MarketPanel, cross_sections
+from cs3g_model.errors import EvaluationError
+from cs3g_model.evaluation.panel import CrossSections, MarketPanel, cross_sections
 from cs3g_model.evaluation.report import Settings, compare_models, judge
 from cs3g_model.evaluation.resampling import Resampling
 from cs3g_model.evaluation.scoring import ScoreSeries
 from topics.types import Float64Array
 
-__all__ = ["ENSEMBLE", "REVERSAL", "judge_study"]
+__all__ = ["ENSEMBLE", "REVERSAL", "Yardstick", "judge_study", "read_yardstick"]
 
 ENSEMBLE: Final = "teacher, seeds averaged"
 REVERSAL: Final = "one-window reversal"
@@ -39,26 +45,76 @@ _NUMBERS: Final = (
 )
 
 
-def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What a study's scores are held against.
+
+    Attributes
+    ----------
+    panel
+        Prices of the whole file.
+    sections
+        Windows, universe and labels of the test part.
+    anchors
+        (T, N) scores of further models by name, one array a seed.
+    """
+
+    panel: MarketPanel
+    sections: CrossSections
+    anchors: dict[str, list[Float64Array]]
+
+
+def read_yardstick(study: Study, anchors: dict[str, list[Path]]) -> Yardstick:
+    """Read the panel, cut its test part, and read the scores of models that the study does not fit.
+
+    Parameters
+    ----------
+    study
+        What will be fitted.
+    anchors
+        Score files by the name of their model, one a seed.
+
+    Raises
+    ------
+    ReplayError
+        If the panel or a file of scores cannot be read, or they do not belong together.
+    EvaluationError
+        If the test part has no two windows that can be judged.
+    """
+    panel = read_panel(study.data, study.window)
+    start_ns, stop_ns = (end_of_day_ns(date.fromisoformat(day)) for day in (study.valid_end, study.test_end))
+    try:
+        sections = cross_sections(
+            panel, start_ns=start_ns, stop_ns=stop_ns, history=study.history, price_limit=study.price_limit
+        )
+    except EvaluationError as error:
+        first, last = (str(np.datetime64(int(ns), "ns"))[:10] for ns in panel.starts_ns[[0, -1]])
+        raise EvaluationError(
+            f"the test part, after --valid-end {study.valid_end} to --test-end {study.test_end}, of a panel from"
+            f" {first} to {last}: {error}"
+        ) from error
+    scores = {name: [read_scores(path, panel).scores for path in paths] for name, paths in anchors.items()}
+    return Yardstick(panel, sections, scores)
+
+
+def judge_study(study: Study, fitted: Fitted, yardstick: Yardstick) -> dict[str, Any]:
     """Compare every model with the teacher and with reversal on the test part.
 
     Parameters
     ----------
     study, fitted
         What was fitted; its scores lie in the study's folder.
-    anchors
-        More score files by the name of their model, one a seed.
+    yardstick
+        What they are judged by.
 
     Returns
     -------
     Plain values that JSON can hold: `panel`, what was judged; `rows`, one a model, the teacher's first.
     """
-    panel = read_panel(study.data, study.window)
-    start_ns, stop_ns = (end_of_day_ns(date.fromisoformat(day)) for day in (study.valid_end, study.test_end))
-    sections = cross_sections(panel, start_ns=start_ns, stop_ns=stop_ns, history=study.history)
+    panel, sections = yardstick.panel, yardstick.sections
     settings = Settings()
     resampling = Resampling.of(len(sections.windows), block=settings.block, draws=settings.draws)
-    scores = _scores(study, fitted, anchors, panel)
+    scores = _scores(study, fitted, yardstick)
     judged = {name: judge(found, sections, resampling) for name, found in scores.items()}
     series: dict[str, list[ScoreSeries]] = {name: found for name, (found, _) in judged.items()}
     rows = []
@@ -79,6 +135,7 @@ def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) ->
             "instruments": len(panel.symbols),
             "names_a_window": float(sections.scored.sum(axis=1).mean()),
             "history": study.history,
+            "price_limit": study.price_limit,
             "equal_weight_sharpe": mean["EW_sharpe"],
             "equal_weight_ann": mean["EW_ann"],
         },
@@ -86,15 +143,13 @@ def judge_study(study: Study, fitted: Fitted, anchors: dict[str, list[Path]]) ->
     }
 
 
-def _scores(
-    study: Study, fitted: Fitted, anchors: dict[str, list[Path]], panel: MarketPanel
-) -> dict[str, list[Float64Array]]:
-    files: dict[str, list[Path]] = {}
+def _scores(study: Study, fitted: Fitted, yardstick: Yardstick) -> dict[str, list[Float64Array]]:
+    panel = yardstick.panel
+    scores: dict[str, list[Float64Array]] = {}
     for name, seed in fitted:
-        files.setdefault(name, []).append(study.out / "scores" / f"{slug(name, seed)}.parquet")
-    scores = {
-        name: [read_scores(path, panel).scores for path in paths] for name, paths in (files | anchors).items()
-    }
+        path = study.out / "scores" / f"{slug(name, seed)}.parquet"
+        scores.setdefault(name, []).append(read_scores(path, panel).scores)
+    scores |= yardstick.anchors
     if len(scores[TEACHER.name]) > 1:
         scores[ENSEMBLE] = [_average(scores[TEACHER.name])]
     past = np.full(panel.prices.shape, np.nan)

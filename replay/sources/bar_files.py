@@ -2,6 +2,11 @@
 
 A panel's prices are adjusted: each is multiplied by adjusted_close / close, and the volume divided by it, so
 that the notional stays what it was. Day d becomes a bar that starts at d 00:00 UTC.
+
+What a vendor does not tell of a day on which an instrument traded is taken from its close: a panel without a
+column open, high or low, or with a zero in it, has bars that are flat there. A panel without volumes counts every
+row as one unit traded. Rows of empty cells alone, as tables have that once were one column an instrument, and
+rows without a volume, are days without a trade: they are left out and counted.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from replay.errors import InvalidRow, SchemaMismatch
 from replay.opaque import blank, take
@@ -18,7 +24,7 @@ from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
 from replay.sources.tables import Table
 from topics.ticks import join_records, tick_schema
-from topics.types import NANOS_PER_DAY, NANOS_PER_SECOND, Float64Array, RecordArray
+from topics.types import NANOS_PER_DAY, NANOS_PER_SECOND, BoolArray, Float64Array, RecordArray
 
 _OHLC: Final = ("open", "high", "low", "close")
 _MAX_VOLUME: Final = 2**53  # the largest range of whole numbers that float64 columns keep exact
@@ -110,18 +116,58 @@ def _block(
     volume_unit: int = 1,
 ) -> Block:
     positions = columns.positions(known)
-    if selection.symbols is not None:
-        kept = flatnonzero(positions != 0)
-        columns, positions = columns.take(kept), positions[kept]
+    empty = _empty_rows(columns)
+    kept = ~empty if selection.symbols is None else (positions != 0) & ~empty
+    if not kept.all():
+        skipped = int((empty & (positions != 0)).sum())
+        if skipped:
+            tally.rows += skipped
+            tally.skipped["empty_row"] += skipped
+        columns, positions = columns.take(flatnonzero(kept)), positions[kept]
     records = blank(tick_schema(schema_name), columns.batch.num_rows)
     records["instrument_id"] = positions
     records["ts_event"] = columns.times("ts_event") if "ts_event" in columns else columns.days("date")
-    volume = columns.sizes("volume", limit=_MAX_VOLUME) * np.uint64(volume_unit)
     factor = _adjustment(columns) if "adjusted_close" in columns else None
+    records["volume"] = _volumes(columns, factor, volume_unit, tally)
     for name in _OHLC:
-        records[name] = columns.prices(name, factor=factor)
-    records["volume"] = volume if factor is None else np.rint(volume / factor).astype(np.uint64)
+        records[name] = columns.prices(name if name in columns else "close", factor=factor)
+    if "ts_event" not in columns:
+        _fill_from_close(records, tally)
     return admit(Block(records, columns.first_row, columns.kept), schema_name, columns.file, tally)
+
+
+def _empty_rows(columns: Columns) -> BoolArray:
+    """Return (n,) whether a row says nothing beside its day and symbol."""
+    names = [name for name in (*_OHLC, "volume", "adjusted_close") if name in columns]
+    if not any(columns.has_gaps(name) for name in names):
+        return np.zeros(columns.batch.num_rows, np.bool_)
+    empty: BoolArray = np.all([np.isnan(columns.numbers(name)) for name in names], axis=0)
+    return empty
+
+
+def _volumes(
+    columns: Columns, factor: Float64Array | None, volume_unit: int, tally: Tally
+) -> NDArray[np.uint64]:
+    if "volume" not in columns:
+        tally.corrected["volume_unknown"] += columns.batch.num_rows
+        return np.ones(columns.batch.num_rows, np.uint64)
+    volume = columns.sizes("volume", limit=_MAX_VOLUME, optional=True) * np.uint64(volume_unit)
+    if factor is None:
+        return volume
+    # A day with a trade stays one, however few shares of today its volume is worth.
+    return np.where(volume > 0, np.maximum(np.rint(volume / factor), 1.0), 0.0).astype(np.uint64)
+
+
+def _fill_from_close(records: RecordArray, tally: Tally) -> None:
+    """Give the bars of a traded day the close for an open, high or low of zero; those without a column have it."""
+    traded = (records["volume"] > 0) & (records["close"] > 0)
+    filled = np.zeros(len(records), np.bool_)
+    for name in ("open", "high", "low"):
+        unknown = traded & (records[name] == 0)
+        records[name][unknown] = records["close"][unknown]
+        filled |= unknown
+    if filled.any():
+        tally.corrected["price_filled_from_close"] += int(filled.sum())
 
 
 def _adjustment(columns: Columns) -> Float64Array:

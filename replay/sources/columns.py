@@ -64,6 +64,13 @@ class Columns:
             row = self.first_row + (position if self.kept is None else int(self.kept[position]))
             raise InvalidRow(self.file, row, name, values[position], rule)
 
+    def has_gaps(self, name: str) -> bool:
+        """Return whether a column of numbers has a null or NaN."""
+        column = self.batch.column(name)
+        return bool(column.null_count) or (
+            pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
+        )
+
     def numbers(self, name: str) -> Float64Array:
         """Return a column of numbers as (n,) float64, NaN where it is null."""
         column = self.batch.column(name)
@@ -119,7 +126,9 @@ class Columns:
             values = np.nan_to_num(values, nan=0.0)
         # A comparison with NaN is false, so NaN is refused here too.
         self.refuse(name, ~((values >= 0) & (values <= limit)), values, f"must be in 0..{limit}")
-        self.refuse(name, values != np.rint(values), values, "must be a whole number")
+        self.refuse(
+            name, values != np.rint(values), values, "must be a whole number: count in a smaller unit"
+        )
         return values.astype(np.uint64)
 
     def times(self, name: str) -> Int64Array:

@@ -26,8 +26,12 @@ ALIASES: Final = {
     "ask_px_00": "ask_price",
     "bid_sz_00": "bid_size",
     "ask_sz_00": "ask_size",
+    "adj close": "adjusted_close",
+    "adj_close": "adjusted_close",
+    "adjclose": "adjusted_close",
+    "adj. close": "adjusted_close",
 }
-"""Databento's column names for what these readers call by the plainer one."""
+"""Column names of Databento and of Yahoo for what these readers call by the plainer one."""
 
 _OHLC: Final = ("open", "high", "low", "close")
 _TEXT: Final = ("symbol", "side", "action", "type")
@@ -44,6 +48,7 @@ _NUMBERS: Final = (
 )
 _TIMES: Final = ("ts_event", "ts_recv", "date")
 _KNOWN: Final = frozenset((*_TEXT, *_NUMBERS, *_TIMES))
+_COLUMNS_SHOWN: Final = 12
 
 _TEXT_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -74,7 +79,7 @@ class Table:
         """
         has = self.columns.keys()
         if "symbol" in has:
-            if {*_OHLC, "volume"} <= has and "date" in has and "ts_event" not in has:
+            if {"date", "close"} <= has and "ts_event" not in has:
                 return "panel"
             if {"ts_event", *_OHLC, "volume"} <= has:
                 return "bars"
@@ -82,10 +87,13 @@ class Table:
                 return "quotes"
             if {"ts_event", "price", "size"} <= has:
                 return "trades"
+        shown = ", ".join(self.all_columns[:_COLUMNS_SHOWN])
+        more = len(self.all_columns) - _COLUMNS_SHOWN
         raise SchemaMismatch(
-            f"{self.path}: columns {', '.join(self.all_columns)} make no ticks; trades need ts_event, symbol,"
-            " price, size; quotes ts_event, symbol, bid_price, ask_price; bars ts_event, symbol, open, high,"
-            " low, close, volume; a daily panel date, symbol, open, high, low, close, volume"
+            f"{self.path}: columns {shown}{f' and {more:,} more' if more > 0 else ''} make no ticks; trades need"
+            " ts_event, symbol, price, size; quotes ts_event, symbol, bid_price, ask_price; bars ts_event, symbol,"
+            " open, high, low, close, volume; a daily panel date, symbol, close and, where there are some, open,"
+            " high, low, volume, adjusted_close: one row a day and instrument, not one column an instrument"
         )
 
     def batches(self, chunk_rows: int, wanted: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -52,12 +52,35 @@ def test_a_study_judges_every_model_beside_the_controls(market: Path, tmp_path: 
     assert all(f"| {name} |" in text for name in rows)
 
 
-def test_a_failed_fit_ends_the_study_with_its_own_words(market: Path, tmp_path: Path) -> None:
-    result = cs3g(
-        *("study", "--data", str(market / "panel.parquet"), "--train-end", "1990-01-01"),
-        *("--valid-end", "1990-02-01", "--test-end", "1990-03-01", "--out", str(tmp_path)),
-    )
+def study_of(market: Path, folder: Path, *more: str, **ends: str) -> subprocess.CompletedProcess[str]:
+    splits = json.loads((market / "market.json").read_text())["splits"]
+    dates = {part: splits[part]["last_date"] for part in ("train", "valid", "test")} | ends
+    options = [text for part, day in dates.items() for text in (f"--{part}-end", day)]
+    return cs3g("study", "--data", str(market / "panel.parquet"), *options, "--out", str(folder), *more)
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
     assert result.returncode == 1
-    assert "1990-01-01" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("cs3g: error: ")
     assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_a_failed_fit_ends_the_study_with_its_own_words(market: Path, tmp_path: Path) -> None:
+    refused(study_of(market, tmp_path, train="1990-01-01"), "1990-01-01", "training needs")
     assert not (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize("mistake", ["no test day", "anchor"])
+def test_what_cannot_be_judged_is_refused_before_anything_is_fitted(
+    market: Path, tmp_path: Path, mistake: str
+) -> None:
+    if mistake == "anchor":
+        result = study_of(market, tmp_path, "--anchor", f"rule={tmp_path / 'absent.parquet'}")
+        refused(result, "absent.parquet: no such file")
+    else:
+        splits = json.loads((market / "market.json").read_text())["splits"]
+        days = {"valid": splits["test"]["last_date"], "test": "2090-01-01"}
+        refused(study_of(market, tmp_path, **days), "--test-end 2090-01-01", "of a panel from")
+    assert not (tmp_path / "logs").exists()

@@ -130,7 +130,7 @@ def test_what_is_not_finite_or_elsewhere_is_counted(tmp_path: Path) -> None:
         ({"drop": "symbol"}, SchemaMismatch, "no column symbol"),
         ({"drop": "date"}, SchemaMismatch, "no column date or ts_event"),
         ({"drop": "close"}, SchemaMismatch, "no column close"),
-        ({"drop": "volume"}, SchemaMismatch, "no column volume"),
+        ({"drop": "close"}, SchemaMismatch, "no column close"),
         ({"close": pl.lit("dear")}, SchemaMismatch, "`close` must hold numbers"),
         ({"date": pl.lit("soon")}, SchemaMismatch, "`date` must hold dates"),
         ({"symbol": pl.lit("A")}, InvalidRow, r"row 2: `symbol` \(=A\) has this date already"),
