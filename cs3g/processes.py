@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from pipeline.errors import PipelineError
+from topics.parent_death import dying_with_parent
 
 STOP_GRACE_S: Final = 10.0
 """How long a worker may take to leave its group before it is killed."""
@@ -25,7 +26,7 @@ class WorkerDied(PipelineError, RuntimeError):
 
 
 class WorkerProcesses:
-    """Workers started by this process, stopped when the context ends.
+    """Workers started by this process, stopped when the context ends; on Linux also when the process is killed.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ class WorkerProcesses:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         with self.log_path(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "cs3g", *arguments],
+                dying_with_parent([sys.executable, "-m", "cs3g", *arguments], signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

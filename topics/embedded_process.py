@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -15,19 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from topics.errors import BrokerStartFailed, PortInUse
+from topics.parent_death import dying_with_parent
 
 _LOG_TAIL_BYTES: Final = 2000
 _POLL_S: Final = 0.02
-
-# Asks the kernel for a signal when the parent ends, which outlives exec, then becomes the broker. Not a
-# `preexec_fn`: that forks a process which may hold threads.
-_DIE_WITH_PARENT: Final = """
-import ctypes, os, sys
-PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(sys.argv[2]))
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[3], sys.argv[3:])
-"""
 
 _SAVE_NAME: Final = "kafka.tmp"
 """What noida-db writes all that it holds to, about once a second, before it gives the file its name."""
@@ -142,17 +132,8 @@ def spawn(
         *("--only", "kafka"),
         *("--kafka-port", str(port)),
     ]
-    if not detached and sys.platform.startswith("linux"):
-        launcher = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            _DIE_WITH_PARENT,
-            str(os.getpid()),
-            str(int(end_signal)),
-        ]
-        command = [*launcher, *command]
+    if not detached:
+        command = dying_with_parent(command, end_signal)
     with log_path(data_dir).open("ab") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

@@ -89,6 +89,14 @@ def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         demo.end()
 
 
+def await_running(demo: Demo) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while len(demo.left_running()) < 3:  # command, broker, worker
+        assert demo.process.poll() is None, demo.finish()
+        assert time.monotonic() < deadline, demo.left_running()
+        time.sleep(0.05)
+
+
 def check_results(demo: Demo, roles: set[str]) -> pl.DataFrame:
     status, out, err = demo.finish()
     assert (status, err) == (0, ""), out
@@ -161,17 +169,25 @@ def test_a_demo_that_is_told_to_stop_leaves_nothing_running(
     start_demo: Callable[..., Demo], number: signal.Signals
 ) -> None:
     demo = start_demo("out", "--speed", 86_400, "--no-teacher")
-    deadline = time.monotonic() + DEADLINE_S
-    while len(demo.left_running()) < 3:  # command, broker, worker
-        assert demo.process.poll() is None, demo.finish()
-        assert time.monotonic() < deadline, demo.left_running()
-        time.sleep(0.05)
+    await_running(demo)
     demo.process.send_signal(number)
     status, out, err = demo.finish()
     assert status == 130, err
     assert "Traceback" not in out + err
     assert demo.left_running() == {}
     assert [path.name for path in demo.out.iterdir()] == ["logs"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a killed process' children")
+def test_a_demo_that_is_killed_leaves_nothing_running(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo("out", "--speed", 86_400, "--no-teacher")
+    await_running(demo)
+    demo.process.kill()
+    demo.process.wait()
+    deadline = time.monotonic() + DEADLINE_S
+    while demo.left_running():
+        assert time.monotonic() < deadline, demo.left_running()
+        time.sleep(0.05)
 
 
 @pytest.mark.shared
