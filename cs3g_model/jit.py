@@ -27,6 +27,7 @@ def kernel(
 ) -> Function | Callable[[Function], Function]:
     """Compile a function with numba, lazily and cached on disk; its Python signature stays for type checkers.
 
+    It runs without the interpreter's lock, so that other threads go on meanwhile.
     Division by zero follows IEEE 754 (no exception), so kernels guard their own denominators.
 
     Parameters
@@ -52,7 +53,7 @@ def _compiled(function: Function, *, part: bool, inline: bool) -> Function:
             "forceinline": inline,
         }
         return cast(Function, numba.njit(fastmath=False, error_model="numpy", **options)(function))
-    dispatcher: Any = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
+    dispatcher: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
     _watch_helpers(dispatcher)
     return cast(Function, dispatcher)
 
@@ -65,7 +66,8 @@ def _watch_helpers(dispatcher: Any) -> None:
     cache: Any = getattr(dispatcher, "_cache", None)
     if not isinstance(cache, FunctionCache):
         return
-    files = sorted(_files_of(dispatcher.py_func, set()))
+    # This file as well: it says how all are compiled.
+    files = sorted({Path(__file__), *_files_of(dispatcher.py_func, set())})
     stats = [file.stat() for file in files if file.is_file()]
     index: Any = cache._cache_file
     index._source_stamp = (index._source_stamp, tuple((s.st_mtime, s.st_size) for s in stats))

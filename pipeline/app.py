@@ -39,6 +39,8 @@ ROUSE_S: Final = 5.0
 LATEST_INTERVAL_S: Final = 5.0
 MODELS_INTERVAL_S: Final = 1.0
 REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
+MAX_BATCH_BYTES: Final = 1024 * 1024
+"""Messages that wait for the one before them go together; nothing waits for company."""
 
 
 def build_app(
@@ -228,6 +230,7 @@ def _settings(
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": MAX_MESSAGE_BYTES + REQUEST_OVERHEAD_BYTES,
         "producer_max_request_size": MAX_MESSAGE_BYTES + REQUEST_OVERHEAD_BYTES,
+        "producer_max_batch_size": MAX_BATCH_BYTES,
         "producer_acks": -1,
         "key_serializer": "raw",
         "value_serializer": "raw",

@@ -125,15 +125,20 @@ def build_graphs(
 
 
 def iter_graphs(
-    rows: RecordArray, state: GraphState, directory: InstrumentDirectory, config: GraphConfig
+    rows: RecordArray,
+    state: GraphState,
+    directory: InstrumentDirectory,
+    config: GraphConfig,
+    *,
+    max_cells: int = MAX_CELLS,
 ) -> Iterator[tuple[GraphRun, GraphState]]:
-    """Build the snapshots of any number of complete windows, in pieces that bound the memory.
+    """Build the snapshots of any number of complete windows, in pieces of `max_cells` windows x instruments.
 
-    Arguments and errors as in `build_graphs`; each run comes with the state after it.
+    Other arguments and errors as in `build_graphs`; each run comes with the state after it.
     """
     starts = np.flatnonzero(np.diff(rows["ts_close"], prepend=-1))
     n_instruments = len(np.union1d(state.instrument_ids, rows["instrument_id"]))
-    step = max(1, MAX_CELLS // max(1, n_instruments))
+    step = max(1, max_cells // max(1, n_instruments))
     for first in range(0, len(starts), step):
         end = starts[first + step] if first + step < len(starts) else len(rows)
         run, state = build_graphs(rows[starts[first] : end], state, directory, config)

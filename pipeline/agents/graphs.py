@@ -7,7 +7,7 @@ checkpoint behind them are with the broker; what is delivered again ends at or b
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 import faust
 import numpy as np
@@ -16,6 +16,7 @@ from faust.types import EventT
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.directory import Directory
+from pipeline.agents.offload import beside
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.barrier import WindowBarrier
@@ -29,6 +30,9 @@ from topics.errors import SchemaError
 from topics.messages import graph_message
 from topics.runs import GraphRun
 from topics.windows_codec import decode_windows
+
+PIECE_CELLS: Final = 2**15
+"""Windows x instruments after which a piece is sent: the scoring stage begins with it beside the next one."""
 
 
 class _Universe:
@@ -105,7 +109,10 @@ class GraphsStage(Stage):
             directory = await self._directory.describe(
                 np.union1d(universe.state.instrument_ids, rows["instrument_id"])
             )
-            for graphs, state in iter_graphs(rows, universe.state, directory, self._config.graph):
+            pieces = iter_graphs(rows, universe.state, directory, self._config.graph, max_cells=PIECE_CELLS)
+            n_windows = int(rows["ts_close"][-1] - rows["ts_close"][0]) // self._config.window_size_ns + 1
+            while (piece := await beside(n_windows, len(rows), next, pieces, None)) is not None:
+                graphs, state = piece
                 await self._publish_graphs(graphs, envelope)
                 universe.state = state
         await self.checkpoint_if_due()

@@ -20,6 +20,7 @@ from cs3g_model.protocol import StreamingModel
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.models import Models
+from pipeline.agents.offload import beside
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
@@ -119,7 +120,10 @@ class ScoringStage(Stage):
                 while rest is not None:
                     part = next_part(rest, state)
                     if part.windows is not None:
-                        predictions, state = score_run(self._model, part.windows, state)
+                        mask = part.windows.mask
+                        predictions, state = await beside(
+                            len(mask), mask.size, score_run, self._model, part.windows, state
+                        )
                         messages += self._messages(predictions, envelope)
                     if part.swap is not None:
                         # Whatever ends before the boundary is with the broker before a state behind it is.

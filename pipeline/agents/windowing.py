@@ -111,14 +111,28 @@ class WindowsStage(Stage):
     def assign(self, partitions: Iterable[int]) -> None:
         """Watch the partitions of a new assignment, also those that stay silent."""
         for partition in partitions:
-            self._partitions.setdefault(partition, _TickPartition(self._config, partition))
+            self._partition(partition)
+
+    async def process_all(self, by_partition: dict[int, list[EventT[Any]]]) -> None:
+        """Fold messages; send refused ticks first, then the windows of all partitions, then acknowledge."""
+        refused: list[Message] = []
+        windows: list[Message] = []
+        for partition, events in by_partition.items():
+            windows += self._fold(partition, events, refused)
+        await publish(self._dead_letters_topic, refused)
+        await publish(self._windows_topic, windows)
+        for partition in by_partition:
+            self._partitions[partition].acknowledge()
 
     async def process(self, partition: int, events: list[EventT[Any]]) -> None:
-        """Fold messages; send refused ticks first, then the windows, then acknowledge."""
+        """Handle messages of one partition."""
+        await self.process_all({partition: events})
+
+    def _fold(self, partition: int, events: list[EventT[Any]], refused: list[Message]) -> list[Message]:
+        """Fold messages of a partition; return the windows that they closed."""
         closed: list[WindowRun | None] = []
-        refused: list[Message] = []
         envelope = Envelope("", 0, "application/json", mode=self._config.mode, run_id=self._config.run_id)
-        ticks = self._partitions.setdefault(partition, _TickPartition(self._config, partition))
+        ticks = self._partition(partition)
         ticks.heard_ns = time.time_ns()
         batch = _Batch()
         for event in events:
@@ -147,8 +161,13 @@ class WindowsStage(Stage):
                 refused.append(_undecodable(event, error, envelope))
                 ticks.hold(event, 0)
         closed.append(batch.fold_into(ticks, refused))
-        await publish(self._dead_letters_topic, refused)
-        await self._publish_windows(partition, closed, envelope)
+        return self._messages(ticks, closed, envelope)
+
+    def _partition(self, number: int) -> _TickPartition:
+        found = self._partitions.get(number)
+        if found is None:
+            found = self._partitions[number] = _TickPartition(self._config, number)
+        return found
 
     async def close_idle(self, now_ns: int) -> None:
         """Advance partitions that were silent for the idle time-out (live feeds only)."""
@@ -158,10 +177,11 @@ class WindowsStage(Stage):
             return
         async with self._turn:
             envelope = Envelope("", 0, "application/json", mode="live", run_id=self._config.run_id)
-            for partition, ticks in self._partitions.items():
+            for ticks in self._partitions.values():
                 if now_ns - ticks.heard_ns >= idle_ns:
                     closed = ticks.aggregator.advance(now_ns - idle_ns)
-                    await self._publish_windows(partition, [closed], envelope)
+                    await publish(self._windows_topic, self._messages(ticks, [closed], envelope))
+                    ticks.acknowledge()
 
     def _finish(self, ticks: _TickPartition, event: EventT[Any], envelope: Envelope) -> WindowRun | None:
         record = decode_control(event.message.value, envelope)
@@ -173,20 +193,19 @@ class WindowsStage(Stage):
         ticks.hold(event, 0)
         return closed
 
-    async def _publish_windows(
-        self, partition: int, closed: list[WindowRun | None], envelope: Envelope
-    ) -> None:
-        ticks = self._partitions[partition]
+    def _messages(
+        self, ticks: _TickPartition, closed: list[WindowRun | None], envelope: Envelope
+    ) -> list[Message]:
         run = _join(closed)
-        if run is not None:
-            messages = []
-            for piece in cut_windows(run, self._config.max_run_bytes):
-                messages.append(
-                    window_message(piece, run_id=envelope.run_id, mode=envelope.mode, seq=ticks.n_sent)
-                )
-                ticks.n_sent += 1
-            await publish(self._windows_topic, messages)
-        ticks.acknowledge()
+        if run is None:
+            return []
+        messages = []
+        for piece in cut_windows(run, self._config.max_run_bytes):
+            messages.append(
+                window_message(piece, run_id=envelope.run_id, mode=envelope.mode, seq=ticks.n_sent)
+            )
+            ticks.n_sent += 1
+        return messages
 
 
 def _join(runs: Iterable[WindowRun | None]) -> WindowRun | None:

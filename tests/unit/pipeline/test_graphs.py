@@ -71,11 +71,10 @@ def test_no_new_window_gives_no_run() -> None:
     assert build_graphs(rows[:0], state, DIRECTORY, CONFIG) == (None, state)
 
 
-def test_pieces_that_bound_memory_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_that_bound_memory_join_to_the_whole() -> None:
     rows = rows_of(random_trades())
     whole, after = build_graphs(rows, GraphState.initial(CONFIG), DIRECTORY, CONFIG)
-    monkeypatch.setattr("pipeline.graphs.MAX_CELLS", 5 * 7)
-    pieces = list(iter_graphs(rows, GraphState.initial(CONFIG), DIRECTORY, CONFIG))
+    pieces = list(iter_graphs(rows, GraphState.initial(CONFIG), DIRECTORY, CONFIG, max_cells=5 * 7))
     assert whole is not None
     assert max(len(run.ts_close) for run, _ in pieces) == 7
     joined = join_graph_runs(run for run, _ in pieces)
