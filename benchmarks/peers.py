@@ -19,26 +19,30 @@ PEERS: Final = (
     "nautilus_trader",
     "databento",
     "pandas",
+    "torch==2.13.*",
+    "onnxscript",
 )
 
 
 def peers_python(venv: Path) -> Path | None:
-    """Return the interpreter of the environment, made and filled where it is not there; None without any peer.
+    """Return the interpreter of the environment, made or filled where it lacks a peer; None without any.
 
     What cannot be installed on this machine is named and left out: its rows then lack that peer.
     """
     python = venv / "bin" / "python"
     mark = venv / ".installed"
-    if mark.exists():
+    wanted = "\n".join(PEERS) + "\n"
+    if mark.exists() and mark.read_text() == wanted:
         return python.absolute()
     print(f"making {venv} for the peers; the first time this takes some minutes", flush=True)
-    if subprocess.run([sys.executable, "-m", "venv", str(venv)], check=False).returncode:
+    make = [sys.executable, "-m", "venv", str(venv)]
+    if not python.exists() and subprocess.run(make, check=False).returncode:
         print("no virtual environment can be made here: ours only")
         return None
     missing = [name for name in PEERS if not _install(python, name)]
     if missing:
         print(f"cannot be installed here and left out: {', '.join(missing)}", flush=True)
-    mark.write_text("\n".join(name for name in PEERS if name not in missing) + "\n")
+    mark.write_text(wanted)
     return python.absolute()
 
 

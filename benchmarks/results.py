@@ -68,7 +68,9 @@ def write_results(
         before = json.loads(path.read_text())["rows"]
         kept = [entry for entry in before if _section(entry["name"]) not in measured]
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"rows": kept + entries, "failed": list(failed)}, indent=1) + "\n")
+    partial.write_text(
+        json.dumps({"rows": kept + entries, "failed": list(failed)}, indent=1, allow_nan=False) + "\n"
+    )
     partial.replace(path)
 
 
@@ -78,12 +80,15 @@ def print_table(rows: Sequence[Row]) -> None:
     for row in rows:
         missed = row.missed()
         has_target = row.target is not None or bool(row.ratio_targets)
-        lacking = ", ".join(f"{name} by {factor:.2g}x" for name, factor in missed.items())
+        lacking = ", ".join(
+            f"no {name} here" if factor is None else f"{name} by {factor:.3g}x"
+            for name, factor in missed.items()
+        )
         table.add_row(
             row.name,
             f"{number(row.value)} {row.unit}",
             "" if row.target is None else ("≥ " if row.better == "higher" else "≤ ") + number(row.target),
-            ("" if not has_target else "yes") if not missed else f"no: {lacking}",
+            ("yes" if has_target else "") if not missed else f"no: {lacking}",
             "\n".join(f"{name} {number(value)}" for name, value in row.peers.items()),
             "\n".join(f"{name} {value:.1f}" for name, value in row.ratios.items()),
             "" if row.limit is None else number(row.limit),

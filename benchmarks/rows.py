@@ -86,12 +86,17 @@ class Row:
     command: str = ""
     note: str = ""
 
-    def missed(self) -> dict[str, float]:
-        """Return the targets that were missed: by name (`value` or a peer's), the factor that is lacking, > 1."""
-        lacking = {} if self.target is None else {"value": 1.0 / ratio(self.value, self.target, self.better)}
+    def missed(self) -> dict[str, float | None]:
+        """Return the targets that were missed: by name (`value` or a peer's), the factor that is lacking, > 1.
+
+        None stands for a peer that was not there.
+        """
+        lacking: dict[str, float | None] = {}
+        if self.target is not None:
+            lacking["value"] = 1.0 / ratio(self.value, self.target, self.better)
         for name, wanted in self.ratio_targets.items():
-            lacking[name] = wanted / self.ratios[name] if name in self.ratios else float("inf")
-        return {name: factor for name, factor in lacking.items() if factor > 1.0}
+            lacking[name] = wanted / self.ratios[name] if name in self.ratios else None
+        return {name: factor for name, factor in lacking.items() if factor is None or factor > 1.0}
 
 
 def ratio(ours: float, other: float, better: Better) -> float:

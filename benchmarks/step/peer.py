@@ -40,19 +40,22 @@ class Peer:
     """
 
     def __init__(self, python: Path, name: str, weights: Path, run: Path, steps: int) -> None:
-        self._process = subprocess.Popen(
-            [str(python), str(_SCRIPT), name, str(weights), str(run), str(steps)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        )
+        log_path = weights.with_name(f"{name}.log")
+        with log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(python), str(_SCRIPT), name, str(weights), str(run), str(steps)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            )
         try:
             first = self._line()
         except ValueError as error:
             self._end()
-            raise PeerMissingError(f"{name} ended before its first answer") from error
+            last = log_path.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise PeerMissingError(f"{name} ended before its first answer: {last}") from error
         if not isinstance(first, dict) or "missing" in first:
             self._end()
             raise PeerMissingError(f"{name}: {first}")

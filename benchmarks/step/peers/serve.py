@@ -1,4 +1,4 @@
-"""Times the peers' steps when told to, so that ours can be timed in between; needs `requirements.txt` beside it.
+"""Times the peers' steps when told to, so that ours can be timed in between; runs among `benchmarks.peers`.
 
     python serve.py PEER WEIGHTS.npz RUN.npz STEPS
 
