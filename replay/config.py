@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replay.errors import ConfigError
+from replay.lateness import Lateness
 from replay.sessions import Session
 from replay.sources.base import Clock, Selection
 from topics.types import NANOS_PER_SECOND
@@ -38,6 +39,8 @@ class ReplayConfig:
         At most so many ticks, over all symbols (> 0); None for all.
     clock
         The time that orders the merged stream and paces it.
+    late
+        Ticks that are held back on purpose; None for none.
     speed
         Event seconds a wall second; 0 as fast as possible.
     max_gap_s
@@ -65,6 +68,7 @@ class ReplayConfig:
     session: Session | None = None
     limit: int | None = None
     clock: Clock = "ts_event"
+    late: Lateness | None = None
     speed: float = 0.0
     max_gap_s: float | None = None
     batch_ticks: int = DEFAULT_BATCH_TICKS

@@ -153,13 +153,13 @@ class Emission:
         wall, gate = self._control.clock, self._control.gate
         schedule: Schedule | None = None
         for piece in self._stream.pieces():
+            first = await self._catch_up(piece)
             if gate is not None:
-                async for start, end in released_slices(piece.records, gate):
-                    await self._emit_slice(piece, start, end)
+                async for start, end in released_slices(piece.records[first:], gate):
+                    await self._emit_slice(piece, first + start, first + end)
                     await self._hand_over(self._batcher.flush())
                     yield
                 continue
-            first = await self._catch_up(piece)
             clock = piece.records[self._config.clock][first:]
             if not len(clock):
                 continue

@@ -1,14 +1,11 @@
-"""A replay's settings from the texts that people type."""
+"""Times, lists and durations from the texts that people type, and names for runs."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from replay.config import ReplayConfig
+from pipeline.durations import parse_duration
 from replay.errors import ConfigError
-from replay.sessions import Session
-from replay.sources.base import Clock
-from topics.specs import replay_prefix
 from topics.types import NANOS_PER_SECOND
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -58,46 +55,20 @@ def new_run_id(now: dt.datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}"
 
 
-def replay_config(
-    *,
-    run_id: str,
-    universe: str,
-    partitions: int,
-    start: str | None,
-    end: str | None,
-    session: str | None,
-    symbols: str | None,
-    limit: int | None,
-    speed: float,
-    max_gap_s: float | None,
-    clock: Clock,
-    batch_ticks: int,
-    heartbeat_ns: int,
-    check_first: bool,
-) -> ReplayConfig:
-    """Return the settings of a replay, its texts read.
+def parse_span(name: str, text: str) -> int:
+    """Return a duration in ns.
+
+    Parameters
+    ----------
+    name
+        Of the option, for the error.
 
     Raises
     ------
     ConfigError
-        A text that cannot be read, or a setting out of range.
-    SchemaError
-        The run id would make no topic name.
+        The text is no duration.
     """
-    replay_prefix(run_id)
-    return ReplayConfig(
-        run_id=run_id,
-        universe=universe,
-        partitions=partitions,
-        start_ns=None if start is None else parse_time(start),
-        end_ns=None if end is None else parse_time(end),
-        session=None if session is None else Session.parse(session),
-        symbols=None if symbols is None else parse_symbols(symbols),
-        limit=limit,
-        speed=speed,
-        max_gap_s=max_gap_s,
-        clock=clock,
-        batch_ticks=batch_ticks,
-        heartbeat_ns=heartbeat_ns,
-        check_first=check_first,
-    )
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error

@@ -45,6 +45,10 @@ class Stream(Protocol):
     def heartbeats(self) -> int:
         """Heartbeats in the pieces so far."""
 
+    @property
+    def held_back(self) -> int:
+        """Ticks held back on purpose (`ReplayConfig.late`) so far."""
+
     def chunks(self) -> Iterator[RecordArray]:
         """Yield the ticks from the start, without heartbeats, in chunks that are never empty."""
 

@@ -44,12 +44,14 @@ class ReplayReport:
         Rows that no window could take, by cause.
     not_selected
         Ticks outside the time range or beyond the limit.
+    held_back
+        Ticks held back on purpose (`ReplayConfig.late`).
     corrected
         Rows changed before they were emitted, by what was done.
     already_sent
         Records that a resumed replay found in the topic, heartbeats included.
     digest
-        `sha256:<hex>` over the emitted ticks in merged order, whatever the messages, pace and partitions.
+        `sha256:<hex>` over the emitted ticks in their order, whatever the messages, pace and partitions.
     event_s, wall_s
         Event time from first to last tick, and how long it took.
     speed
@@ -70,6 +72,7 @@ class ReplayReport:
     rows: int
     skipped: dict[str, int]
     not_selected: int
+    held_back: int
     corrected: dict[str, int]
     already_sent: int
     digest: str
@@ -101,6 +104,8 @@ class ReplayReport:
                 f"  event time {event_time_text(self.ts_first)} to {event_time_text(self.ts_last)} UTC in"
                 f" {self.wall_s:.2f} s: {self.ticks_per_s:,.0f} ticks/s, {self.speed or 0:,.2f} x real time"
             )
+        if self.held_back:
+            lines.append(f"  {self.held_back:,} ticks held back on purpose")
         if self.already_sent:
             lines.append(f"  {self.already_sent:,} records had been sent before")
         if self.lag_p99_s is not None and self.lag_worst_s is not None:

@@ -143,6 +143,7 @@ def _report(
         rows=rows,
         skipped=dict(sorted(skipped.items())),
         not_selected=rows - account.ticks - skipped.total(),
+        held_back=stream.held_back,
         corrected=dict(sorted(corrected.items())),
         already_sent=emission.n_already_sent,
         digest=account.digest,

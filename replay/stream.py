@@ -12,6 +12,7 @@ from replay.config import ReplayConfig
 from replay.errors import ConfigError, EmptyReplay
 from replay.heartbeats import Heartbeats
 from replay.instruments import InstrumentTable
+from replay.lateness import HeldBack
 from replay.merge import merge_chunks, rechunk
 from replay.opaque import take
 from replay.pieces import Piece
@@ -65,11 +66,18 @@ class TickStream:
             raise ConfigError(f"schema {self.schema} has no {config.clock}; replay it with --clock ts_event")
         self._config = config
         self._heartbeats = Heartbeats(self.schema, config.heartbeat_ns, config.partitions)
+        self._held_back: HeldBack | None = None
         self._sources = tuple(sources)
         self._ids = [instruments.ids_of(source) for source in sources]
 
     def chunks(self) -> Iterator[RecordArray]:
         """Yield the ticks from the start, in chunks that are never empty."""
+        if self._config.late is None:
+            return self._merged()
+        self._held_back = HeldBack(self._config.late, self._config.clock)
+        return self._held_back.reorder(self._merged())
+
+    def _merged(self) -> Iterator[RecordArray]:
         streams = [self._of_source(index) for index in range(len(self._sources))]
         left = self._config.limit
         for records in rechunk(merge_chunks(streams, self._config.clock), CHUNK_ROWS):
@@ -86,6 +94,11 @@ class TickStream:
     def heartbeats(self) -> int:
         """Heartbeats in the pieces so far."""
         return self._heartbeats.n_sent
+
+    @property
+    def held_back(self) -> int:
+        """Ticks held back on purpose so far."""
+        return 0 if self._held_back is None else self._held_back.n_late
 
     def pieces(self) -> Iterator[Piece]:
         """Yield ticks and heartbeats from the start; pieces are never empty."""

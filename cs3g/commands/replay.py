@@ -44,6 +44,14 @@ def replay(
         Literal["ts_event", "ts_recv"],
         typer.Option(help="Order of the merge: the exchange's, or the recorder's."),
     ] = "ts_event",
+    late: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE:TIME", help="Hold back such a share of ticks by up to so long: 1%:5s."),
+    ] = None,
+    late_seed: Annotated[int, typer.Option(help="Which ticks --late holds back.")] = 0,
+    step: Annotated[
+        str | None, typer.Option(help="Send so much event time at each press of Enter, e.g. 1s.")
+    ] = None,
     batch_ticks: Annotated[int, typer.Option(help="Ticks a message.")] = 1000,
     heartbeat: Annotated[str, typer.Option(help="Event time between heartbeats, 0 for none.")] = "1s",
     partitions: Annotated[int | None, typer.Option(help="Partitions of the tick topic.")] = None,
@@ -83,38 +91,42 @@ def replay(
     from dataclasses import replace
 
     from pipeline.config import load_config
-    from pipeline.durations import parse_duration
     from replay.archive.recorded import the_recorded
+    from replay.config import ReplayConfig
     from replay.errors import ConfigError
-    from replay.options import new_run_id, replay_config
+    from replay.lateness import Lateness
+    from replay.options import new_run_id, parse_span, parse_symbols, parse_time
+    from replay.sessions import Session
     from replay.sources.open import open_sources
     from replay.sources.relations import read_relations
+    from topics.specs import replay_prefix
 
     settings = load_config(
         bootstrap_servers=bootstrap_servers, universe=universe, tick_partitions=partitions, run_id=run_id
     )
     if resume and not settings.run_id:
         raise ConfigError("--resume needs the --run-id of the interrupted replay")
-    try:
-        heartbeat_ns = parse_duration(heartbeat)
-    except ValueError as error:
-        raise ConfigError(f"--heartbeat: {error}") from error
-    config = replay_config(
+    if step is not None and speed:
+        raise ConfigError(f"--step waits for a key, --speed (={speed:g}) for a time: give one of them")
+    config = ReplayConfig(
         run_id=settings.run_id or new_run_id(dt.datetime.now(dt.UTC)),
         universe=settings.universe,
         partitions=settings.tick_partitions,
-        start=start,
-        end=end,
-        session=session,
-        symbols=symbols,
+        start_ns=None if start is None else parse_time(start),
+        end_ns=None if end is None else parse_time(end),
+        session=None if session is None else Session.parse(session),
+        symbols=None if symbols is None else parse_symbols(symbols),
         limit=limit,
         speed=speed,
         max_gap_s=max_gap,
         clock=clock,
+        late=None if late is None else Lateness.parse(late, late_seed),
         batch_ticks=batch_ticks,
-        heartbeat_ns=heartbeat_ns,
+        heartbeat_ns=parse_span("--heartbeat", heartbeat),
         check_first=not no_check,
     )
+    replay_prefix(config.run_id)  # a run id that makes no topic name is refused before anything is read
+    step_ns = None if step is None else parse_span("--step", step)
     sources = open_sources(paths, config.selection)
     recorded = the_recorded(sources)
     if recorded is not None and partitions is None:
@@ -129,7 +141,8 @@ def replay(
             i_know_this_is_live,
             confirm_live_topic,
         )
-    report = _run(config, sources, None if sectors is None else read_relations(sectors), target)
+    relations = None if sectors is None else read_relations(sectors)
+    report = _run(config, sources, relations, target, step_ns)
     _print_report(report, as_json)
     if not report.is_complete:
         raise typer.Exit(130)
@@ -147,25 +160,35 @@ class _Target(NamedTuple):
 
 
 def _run(
-    config: ReplayConfig, sources: list[Source], relations: Relations | None, target: _Target | None
+    config: ReplayConfig,
+    sources: list[Source],
+    relations: Relations | None,
+    target: _Target | None,
+    step_ns: int | None,
 ) -> ReplayReport:
     import asyncio
+    import sys
+    from functools import partial
 
     from rich.console import Console
 
+    from cs3g.stepping import StepKeys
     from cs3g.stopping import stop_event
     from replay.progress import ReplayProgress
     from replay.runner import run_replay
     from replay.sinks import NullSink
+    from replay.stepping import StepGate
 
     async def run() -> ReplayReport:
         stop = stop_event()
         async with AsyncExitStack() as stack:
             sink = NullSink() if target is None else await _connect(stack, config, target)
+            replay = partial(run_replay, config, sources, sink, relations=relations, stop=stop)
+            if step_ns is not None:  # whoever leads it needs no bar
+                keys = StepKeys(step_ns, sys.stdin.fileno(), partial(typer.echo, err=True), stop)
+                return await replay(gate=StepGate(step_ns, keys.ask))
             progress = stack.enter_context(ReplayProgress(Console(stderr=True)))
-            return await run_replay(
-                config, sources, sink, relations=relations, on_progress=progress.update, stop=stop
-            )
+            return await replay(on_progress=progress.update)
 
     return asyncio.run(run())
 

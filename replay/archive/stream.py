@@ -21,7 +21,7 @@ class RecordedStream:
     Raises
     ------
     ConfigError
-        The clock is one that the schema lacks, or other partitions than the recorded ones.
+        The clock is one that the schema lacks, other partitions than the recorded ones, or another order.
     """
 
     def __init__(self, config: ReplayConfig, source: RecordedSource) -> None:
@@ -33,7 +33,13 @@ class RecordedStream:
                 f"{source.name}: was recorded with {source.archive.partitions} tick partitions, whose order a"
                 f" replay keeps: replay it with --partitions {source.archive.partitions}"
             )
+        if config.late is not None:
+            raise ConfigError(
+                f"{source.name}: is an archive, which is replayed in the order in which it was recorded:"
+                " leave --late out"
+            )
         self.heartbeats = 0
+        self.held_back = 0
         self._config = config
         self._source = source
 

@@ -23,6 +23,7 @@ from replay.archive.record import record_topics
 from replay.archive.recorded import RecordedSource
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, SourceError
+from replay.lateness import Lateness
 from replay.kafka_sink import KafkaSink
 from replay.runner import run_replay
 from replay.sinks import MemorySink
@@ -144,6 +145,8 @@ async def test_a_selection_of_an_archive(bootstrap_servers: str, tmp_path: Path)
         await run_replay(
             ReplayConfig(run_id="x", partitions=2), open_sources([archive], Selection()), MemorySink()
         )
+    with pytest.raises(ConfigError, match="leave --late out"):
+        await replayed(archive, late=Lateness(0.1, S))
     with pytest.raises(ConfigError, match="replayed as it was recorded and alone"):
         await run_replay(
             ReplayConfig(run_id="x", partitions=3),

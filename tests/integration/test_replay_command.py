@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -65,6 +66,34 @@ def test_a_dry_run_reports_in_words(ticks: Path) -> None:
     assert done.returncode == 0
     assert "10 ticks of 2 symbols" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("  digest sha256:")
+
+
+def test_late_ticks_are_the_same_in_every_run(ticks: Path) -> None:
+    def told(*options: object) -> dict[str, Any]:
+        done = cs3g(ticks, "--dry-run", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    plain, late = told(), told("--late", "20%:3s")
+    assert (plain["held_back"], late["ticks"]) == (0, 500)
+    assert 60 < late["held_back"] < 140
+    assert late["digest"] == told("--late", "0.2:3000ms", "--batch-ticks", 9)["digest"] != plain["digest"]
+    assert told("--late", "20%:3s", "--late-seed", 1)["digest"] != late["digest"]
+
+
+def test_steps_are_led_from_the_keyboard(ticks: Path) -> None:
+    command = [*COMMAND, str(ticks), "--dry-run", "--json", "--step", "10s"]
+    one = subprocess.run(command, input="\n", capture_output=True, text=True, timeout=60, check=False)
+    assert (one.returncode, json.loads(one.stdout)["ticks"]) == (130, 100)  # of 5 ticks a second
+    assert one.stderr.splitlines() == [
+        "up to 2013-10-07 13:30:10 UTC: Enter for the next 10s, Ctrl-D to stop",
+        "up to 2013-10-07 13:30:20 UTC: Enter for the next 10s, Ctrl-D to stop",
+    ]
+    all_steps = subprocess.run(
+        command, input="\n" * 9, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (all_steps.returncode, json.loads(all_steps.stdout)["is_complete"]) == (0, True)
 
 
 @pytest.mark.broker
@@ -178,6 +207,9 @@ def test_bad_input_is_one_line_and_leaves_not_even_a_topic(
         (["--from", "soon"], "a time (='soon') must be like 2013-10-07"),
         (["--session", "always"], "the session (='always') must be RTH"),
         (["--heartbeat", "often"], "--heartbeat: a duration"),
+        (["--late", "many"], "late ticks (='many') must be a share and the longest delay, like 1%:5s"),
+        (["--step", "soon"], "--step: a duration"),
+        (["--step", "1s", "--speed", "2"], "--step waits for a key, --speed (=2) for a time"),
         (["--max-gap", "3"], "a cap on gaps needs a pace"),
         (["--run-id", "a b"], "`run_id` (='a b')"),
         (["--resume"], "--resume needs the --run-id"),

@@ -1,4 +1,4 @@
-"""The rims of the package: the Kafka sink's refusals, the progress bar, and the tree of errors."""
+"""The rims of the package: the Kafka sink's refusals and the tree of errors."""
 
 from __future__ import annotations
 

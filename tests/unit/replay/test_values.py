@@ -11,7 +11,7 @@ import pytest
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, SchemaMismatch
 from replay.instruments import instrument_table
-from replay.options import new_run_id, parse_symbols, parse_time, replay_config
+from replay.options import new_run_id, parse_span, parse_symbols, parse_time
 from replay.report import event_time_text
 from replay.schemas import common_schema, promote
 from replay.sessions import Session
@@ -20,6 +20,7 @@ from replay.sources.relations import Relations
 from tests.unit.replay.factories import trades
 from topics.control import Related
 from topics.errors import SchemaError
+from topics.specs import replay_prefix
 from topics.ticks import MBP1_DTYPE, SCHEMAS, TRADES_DTYPE, blank_records
 from topics.types import UNDEF_PRICE
 
@@ -180,12 +181,15 @@ def test_symbols_are_split_at_commas() -> None:
 def test_run_ids_name_topics() -> None:
     moment = dt.datetime(2024, 1, 31, 23, 59, 58, 123_456)
     assert new_run_id(moment) == "20240131-235958-123"
-    options = dict.fromkeys(("start", "end", "session", "symbols", "limit", "max_gap_s"))
-    options |= {"universe": "u", "partitions": 4, "speed": 0.0, "clock": "ts_event", "batch_ticks": 10}
-    options |= {"heartbeat_ns": 0, "check_first": True}
-    assert replay_config(run_id=new_run_id(moment), **options).partitions == 4
+    assert replay_prefix(new_run_id(moment)) == "replay.20240131-235958-123."
     with pytest.raises(SchemaError, match="`run_id`"):
-        replay_config(run_id="a.b", **options)
+        replay_prefix("a.b")
+
+
+def test_spans_are_read_and_others_named() -> None:
+    assert parse_span("--step", "250ms") == 250_000_000
+    with pytest.raises(ConfigError, match="--step: a duration"):
+        parse_span("--step", "soon")
 
 
 @pytest.mark.parametrize(
