@@ -23,8 +23,8 @@ from replay.archive.record import record_topics
 from replay.archive.recorded import RecordedSource
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, SourceError
-from replay.lateness import Lateness
 from replay.kafka_sink import KafkaSink
+from replay.lateness import Lateness
 from replay.runner import run_replay
 from replay.sinks import MemorySink
 from replay.sources.base import Selection
