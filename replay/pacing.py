@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from replay.errors import ConfigError
 from topics.types import NANOS_PER_SECOND, Int64Array
 
-AS_FAST_AS_POSSIBLE: Final = 0.0
-
 _COARSE_S: Final = 0.002
 """From here on the event loop's own timer is fine enough for all but the end."""
 

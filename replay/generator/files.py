@@ -23,7 +23,6 @@ from replay.generator.ticks import SCHEMA, tick_blocks
 from topics.types import PRICE_SCALE
 
 _BARS: Final = ("open", "high", "low", "close", "volume")
-TICK_FORMATS: Final = ("dbn", "parquet")
 
 
 def write_panel(market: Market, path: Path) -> None:
