@@ -49,27 +49,22 @@ def archive(
     from cs3g.stopping import stop_event
     from pipeline.archive_manifest import read_manifest
     from replay.archive.progress import RecordProgress
-    from replay.archive.record import record_topics
+    from replay.archive.record import RecordConfig, record_topics
     from replay.options import parse_time
 
     names = None if topics is None else [name.strip() for name in topics.split(",") if name.strip()]
-    start_ns = None if start is None else parse_time(start)
-    end_ns = None if end is None else parse_time(end)
+    config = RecordConfig(
+        prefix=topic_prefix,
+        topics=names,
+        follow=follow,
+        start_ns=None if start is None else parse_time(start),
+        end_ns=None if end is None else parse_time(end),
+    )
 
     async def run() -> Recorded:
         stop = stop_event()
         with RecordProgress(Console(stderr=True)) as progress:
-            return await record_topics(
-                bootstrap_servers,
-                out,
-                prefix=topic_prefix,
-                topics=names,
-                follow=follow,
-                start_ns=start_ns,
-                end_ns=end_ns,
-                on_progress=progress.update,
-                stop=stop,
-            )
+            return await record_topics(bootstrap_servers, out, config, on_progress=progress.update, stop=stop)
 
     found = asyncio.run(run())
     manifest = read_manifest(out)

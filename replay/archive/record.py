@@ -23,6 +23,32 @@ _POLL_MS: Final = 200
 _FETCHED_MESSAGES: Final = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordConfig:
+    """What is recorded, and how.
+
+    Attributes
+    ----------
+    prefix
+        Of the topics; empty for live ones.
+    topics
+        Short names; None for those of `DEFAULT_TOPICS` that exist.
+    follow
+        Go on at the topics' ends, committing every 10 s, until the recording is stopped.
+    start_ns, end_ns
+        Half-open interval of the messages' event time; None for no bound.
+    commit_bytes
+        As in `Recorder`.
+    """
+
+    prefix: str = ""
+    topics: Sequence[str] | None = None
+    follow: bool = False
+    start_ns: int | None = None
+    end_ns: int | None = None
+    commit_bytes: int = COMMIT_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """How far a recording is.
@@ -46,13 +72,8 @@ class Recorded:
 async def record_topics(
     bootstrap: str,
     root: Path,
+    config: RecordConfig,
     *,
-    prefix: str = "",
-    topics: Sequence[str] | None = None,
-    follow: bool = False,
-    start_ns: int | None = None,
-    end_ns: int | None = None,
-    commit_bytes: int = COMMIT_BYTES,
     on_progress: Callable[[Recorded], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> Recorded:
@@ -62,14 +83,8 @@ async def record_topics(
     ----------
     root
         New, empty, or an archive of the same prefix.
-    topics
-        Short names; None for those of `DEFAULT_TOPICS` that exist.
-    follow
-        Go on at the topics' ends, committing every 10 s, until `stop` is set.
-    start_ns, end_ns
-        Half-open interval of the messages' event time; None for no bound.
-    commit_bytes
-        As in `Recorder`.
+    stop
+        Set it to end: what was read is committed.
 
     Raises
     ------
@@ -82,15 +97,20 @@ async def record_topics(
     BrokerError
         Nobody answers, or a topic does not exist.
     """
-    names = await _chosen(bootstrap, prefix, topics)
+    names = await _chosen(bootstrap, config.prefix, config.topics)
     async with admin_client(bootstrap) as admin:
         partitions = await partitions_of(admin, names.values())
     short = {full: name for name, full in names.items()}
-    with ArchiveFolder(root, prefix) as archive:
+    with ArchiveFolder(root, config.prefix) as archive:
         async with reader_client(bootstrap) as consumer:
-            recorder = Recorder(archive, start_ns=start_ns, end_ns=end_ns, commit_bytes=commit_bytes)
+            recorder = Recorder(
+                archive,
+                start_ns=config.start_ns,
+                end_ns=config.end_ns,
+                commit_bytes=config.commit_bytes,
+            )
             await _seek(consumer, partitions, short, archive, recorder)
-            return await _record(consumer, partitions, short, recorder, follow, on_progress, stop)
+            return await _record(consumer, partitions, short, recorder, config.follow, on_progress, stop)
 
 
 async def _record(

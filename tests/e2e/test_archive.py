@@ -14,7 +14,7 @@ from cs3g.session import run_session, worker_environment
 from cs3g.session_plan import SessionPlan
 from pipeline.graph_archive import graph_run_digest, read_graph_archive
 from pipeline.graph_config import InstrumentDirectory
-from replay.archive.record import record_topics
+from replay.archive.record import RecordConfig, record_topics
 from replay.config import ReplayConfig
 from replay.kafka_sink import KafkaSink
 from replay.runner import run_replay
@@ -49,7 +49,7 @@ async def test_a_replayed_archive_gives_the_same_predictions(
         bootstrap_servers, run_id, tmp_path / "one", embedded=is_embedded, batch_ticks=40
     )
     archive = tmp_path / "archive"
-    recorded = await record_topics(bootstrap_servers, archive, prefix=replay_prefix(run_id))
+    recorded = await record_topics(bootstrap_servers, archive, RecordConfig(prefix=replay_prefix(run_id)))
     assert (recorded.left, recorded.unreadable) == (0, 0)
 
     again = f"{run_id}-again"
@@ -78,7 +78,7 @@ async def test_an_archive_folded_without_kafka_gives_the_same_predictions(
     async with sink:
         await run_replay(replay_config(run_id, batch_ticks=40), [market()], sink)
     archive = tmp_path / "archive"
-    await record_topics(bootstrap_servers, archive, prefix=replay_prefix(run_id))
+    await record_topics(bootstrap_servers, archive, RecordConfig(prefix=replay_prefix(run_id)))
 
     found = MemorySink()
     again = ReplayConfig(run_id="again", universe=UNIVERSE, partitions=PARTITIONS, batch_ticks=77)

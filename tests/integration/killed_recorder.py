@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from replay.archive.record import Recorded, record_topics
+from replay.archive.record import RecordConfig, Recorded, record_topics
 
 
 def record_until_killed(bootstrap: str, root: Path, prefix: str, steps: int) -> None:
@@ -20,4 +20,8 @@ def record_until_killed(bootstrap: str, root: Path, prefix: str, steps: int) -> 
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    asyncio.run(record_topics(bootstrap, root, prefix=prefix, commit_bytes=4_000, on_progress=on_progress))
+    asyncio.run(
+        record_topics(
+            bootstrap, root, RecordConfig(prefix=prefix, commit_bytes=4_000), on_progress=on_progress
+        )
+    )

@@ -19,7 +19,7 @@ import pytest
 from pipeline.archive_manifest import read_manifest
 from pipeline.graph_archive import graph_run_digest, read_graph_archive
 from pipeline.offline import join_graph_runs
-from replay.archive.record import record_topics
+from replay.archive.record import RecordConfig, record_topics
 from replay.archive.recorded import RecordedSource
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, SourceError
@@ -113,7 +113,7 @@ async def test_a_replay_of_an_archive_sends_what_was_recorded(
     sent = await publish(bootstrap_servers, run_id)
     archive = tmp_path / "a"
     recorded = await record_topics(
-        bootstrap_servers, archive, prefix=replay_prefix(run_id), commit_bytes=40_000
+        bootstrap_servers, archive, RecordConfig(prefix=replay_prefix(run_id), commit_bytes=40_000)
     )
     assert (recorded.left, recorded.unreadable) == (0, 0)
     again = await replayed(archive, batch_ticks=batch_ticks)
@@ -129,7 +129,7 @@ async def test_a_replay_of_an_archive_sends_what_was_recorded(
 async def test_a_selection_of_an_archive(bootstrap_servers: str, tmp_path: Path) -> None:
     sent = await publish(bootstrap_servers, "selected")
     archive = tmp_path / "a"
-    await record_topics(bootstrap_servers, archive, prefix=replay_prefix("selected"))
+    await record_topics(bootstrap_servers, archive, RecordConfig(prefix=replay_prefix("selected")))
     some = await replayed(archive, symbols=frozenset({"B", "E"}), start_ns=T0 + START + 10 * S, limit=500)
     assert [one.symbol for one in some.instruments] == ["B", "E"]
     ticks = [
@@ -199,7 +199,7 @@ async def test_several_schemas_and_large_ids_keep_their_order(bootstrap_servers:
     bad = Message(b"0", b"nonsense", [("content-type", b"strange")], partition=1)
     await produce(bootstrap_servers, names.ticks, [bad])
     archive = tmp_path / "a"
-    recorded = await record_topics(bootstrap_servers, archive, prefix=prefix, commit_bytes=700)
+    recorded = await record_topics(bootstrap_servers, archive, RecordConfig(prefix=prefix, commit_bytes=700))
     assert recorded.unreadable == 1
     again = await replayed(archive, batch_ticks=3)
     expected = [
@@ -227,7 +227,7 @@ async def test_kills_neither_lose_nor_repeat_anything(bootstrap_servers: str, tm
         process.start()
         await asyncio.to_thread(process.join)
         assert process.exitcode in (-signal.SIGKILL, 0)
-    await record_topics(bootstrap_servers, archive, prefix=prefix)
+    await record_topics(bootstrap_servers, archive, RecordConfig(prefix=prefix))
     offsets = defaultdict(list)
     for part in read_manifest(archive).of_topic("ticks"):
         if part.schema == "trades":
@@ -236,7 +236,7 @@ async def test_kills_neither_lose_nor_repeat_anything(bootstrap_servers: str, tm
         p: list(range(len(messages) - 1)) for p, messages in sent.messages.items()
     }
     assert records_by_partition(await replayed(archive)) == records_by_partition(sent)
-    nothing = await record_topics(bootstrap_servers, archive, prefix=prefix)
+    nothing = await record_topics(bootstrap_servers, archive, RecordConfig(prefix=prefix))
     assert nothing.messages == 0
 
 
@@ -249,14 +249,14 @@ async def test_snapshots_and_predictions_are_kept_once(bootstrap_servers: str, t
     message = partial(graph_message, run_id="g", mode="replay")
     await produce(bootstrap_servers, names.graphs, map(message, runs[:6]))
     archive = tmp_path / "a"
-    await record_topics(bootstrap_servers, archive, prefix=prefix)
+    await record_topics(bootstrap_servers, archive, RecordConfig(prefix=prefix))
     # A worker that restarts publishes its last windows again.
     await produce(bootstrap_servers, names.graphs, map(message, [*runs[4:6], *runs[5:]]))
     predictions = make_predictions(5)
     await produce(
         bootstrap_servers, names.predictions, [prediction_message(predictions, run_id="g", mode="replay")]
     )
-    await record_topics(bootstrap_servers, archive, prefix=prefix)
+    await record_topics(bootstrap_servers, archive, RecordConfig(prefix=prefix))
     assert graph_run_digest(read_graph_archive(archive)) == graph_run_digest(join_graph_runs(runs))
     rows = pl.read_parquet(archive / "predictions" / "**" / "*.parquet")
     assert rows["score"].to_list() == predictions.scores[predictions.mask].tolist()
@@ -266,12 +266,12 @@ async def test_snapshots_and_predictions_are_kept_once(bootstrap_servers: str, t
 async def test_a_topic_made_anew_is_refused(bootstrap_servers: str, tmp_path: Path) -> None:
     await publish(bootstrap_servers, "anew")
     archive = tmp_path / "a"
-    await record_topics(bootstrap_servers, archive, prefix=replay_prefix("anew"))
+    await record_topics(bootstrap_servers, archive, RecordConfig(prefix=replay_prefix("anew")))
     manifest = json.loads((archive / "archive.json").read_text())
     manifest["next_offsets"]["ticks"]["1"] += 10
     (archive / "archive.json").write_text(json.dumps(manifest))
     with pytest.raises(SourceError, match="made anew"):
-        await record_topics(bootstrap_servers, archive, prefix=replay_prefix("anew"))
+        await record_topics(bootstrap_servers, archive, RecordConfig(prefix=replay_prefix("anew")))
 
 
 def test_the_commands(cs3g: Run, bootstrap_servers: str, tmp_path: Path) -> None:
@@ -313,7 +313,9 @@ def test_the_commands(cs3g: Run, bootstrap_servers: str, tmp_path: Path) -> None
 
 def test_an_archive_is_a_source(tmp_path: Path, bootstrap_servers: str) -> None:
     asyncio.run(publish(bootstrap_servers, "source"))
-    asyncio.run(record_topics(bootstrap_servers, tmp_path / "a", prefix=replay_prefix("source")))
+    asyncio.run(
+        record_topics(bootstrap_servers, tmp_path / "a", RecordConfig(prefix=replay_prefix("source")))
+    )
     (source,) = open_sources([tmp_path / "a"], Selection())
     assert isinstance(source, RecordedSource)
     assert source.symbols == tuple("ABCDE")
