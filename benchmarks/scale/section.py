@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks.rows import Options, Row
-from benchmarks.stream.bounded import stream
+from benchmarks.stream.bounded import Load, stream
 
 COMMAND: Final = "python -m benchmarks scale"
 INSTRUMENTS: Final = (50, 500, 2_000, 10_000)
@@ -23,10 +23,7 @@ def rows(options: Options) -> list[Row]:
         run = stream(
             options.work,
             f"scale{instruments}-{partitions}-{workers}",
-            ticks=ticks,
-            instruments=instruments,
-            partitions=partitions,
-            workers=workers,
+            Load(ticks=ticks, instruments=instruments, partitions=partitions, workers=workers),
         )
         found.append(
             Row(

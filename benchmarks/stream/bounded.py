@@ -41,65 +41,62 @@ class Streamed:
         return self.ticks / self.wall_s
 
 
-def stream(
-    work: Path,
-    run_id: str,
-    *,
-    ticks: int,
-    instruments: int = 500,
-    batch_ticks: int = 1000,
-    ticks_per_window: int = 100_000,
-    size_s: int = 10,
-    partitions: int = 4,
-    workers: int = 1,
-) -> Streamed:
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What is streamed, and by how many workers it is taken."""
+
+    ticks: int
+    instruments: int = 500
+    batch_ticks: int = 1000
+    ticks_per_window: int = 100_000
+    size_ns: int = 10 * NANOS_PER_SECOND
+    partitions: int = 4
+    workers: int = 1
+
+    @property
+    def windows(self) -> int:
+        """Whole windows of about so many ticks."""
+        return max(self.ticks // self.ticks_per_window, 2)
+
+
+def stream(work: Path, run_id: str, load: Load) -> Streamed:
     """Stream about so many ticks, whole windows of them."""
-    size_ns = size_s * NANOS_PER_SECOND
     cycle = TickCycle(
-        instruments=instruments, partitions=partitions, ticks_per_window=ticks_per_window, size_ns=size_ns
+        instruments=load.instruments,
+        partitions=load.partitions,
+        ticks_per_window=load.ticks_per_window,
+        size_ns=load.size_ns,
     )
-    windows = max(ticks // ticks_per_window, 2)
     with EmbeddedBroker() as broker:
-        return asyncio.run(_stream(broker, cycle, work, run_id, windows, instruments, batch_ticks, size_ns,
-                                   partitions, workers))  # fmt: skip
+        return asyncio.run(_stream(broker, cycle, work / f"{run_id}.log", run_id, load))
 
 
-async def _stream(
-    broker: EmbeddedBroker,
-    cycle: TickCycle,
-    work: Path,
-    run_id: str,
-    windows: int,
-    instruments: int,
-    batch_ticks: int,
-    size_ns: int,
-    partitions: int,
-    n_workers: int,
-) -> Streamed:
+async def _stream(broker: EmbeddedBroker, cycle: TickCycle, log: Path, run_id: str, load: Load) -> Streamed:
+    size_ns, windows = load.size_ns, load.windows
     assert broker.pid is not None  # noqa: S101  # it runs
     async with topics_for(
-        broker, run_id, bounded=True, window_size_ns=size_ns, tick_partitions=partitions
+        broker, run_id, bounded=True, window_size_ns=size_ns, tick_partitions=load.partitions
     ) as config:
-        workers = Workers(config, work / f"{run_id}.log")
+        workers = Workers(config, log)
         try:
-            for number in range(1, n_workers + 1):
+            for number in range(1, load.workers + 1):
                 workers.start(number)
             await ready(config, workers, cycle.first_close_ns - 2 * size_ns)
             async with (
                 reading(broker.bootstrap, config.topics.predictions, rest_s=REST_S) as consumer,
                 producer_for(broker.bootstrap, compression=COMPRESSION) as producer,
             ):
-                await announce(producer, config, instruments_of(instruments))
+                await announce(producer, config, instruments_of(load.instruments))
                 cpu_before, broker_before = workers.cpu_s(), cpu_s(broker.pid)
                 started = time.perf_counter()
                 n_sent, predicted = 0, 0
-                seq = [0] * partitions
+                seq = [0] * load.partitions
                 unsent: deque[int] = deque(range(windows + 1))
                 # The window after the last lets the last one close, and is not counted.
                 while predicted < windows:
                     while unsent and unsent[0] - predicted < MAX_AHEAD_WINDOWS:
                         index = unsent.popleft()
-                        n_sent += await _send_window(producer, config, cycle, index, batch_ticks, seq)
+                        n_sent += await _send_window(producer, config, cycle, index, load.batch_ticks, seq)
                     predicted = await _predicted(consumer, cycle, size_ns, predicted)
                     workers.check()
                     if time.perf_counter() - started > TIMEOUT_S:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks.rows import Options, Row, median, ratio
-from benchmarks.stream.bounded import stream
+from benchmarks.stream.bounded import Load, stream
 from benchmarks.stream.catch_up import CatchUp, catch_up
 from benchmarks.stream.peers import BRIDGE, json_ticks, run_peers
 from benchmarks.ticks import catch_up_ticks
@@ -32,8 +32,8 @@ def rows(options: Options) -> list[Row]:
         ours.append(catch_up(filled, run_id, options.work, window_size_ns=NANOS_PER_SECOND))
         for name, rate in run_peers(options.peers_python, json_ticks(filled), options.work).items():
             peers.setdefault(name, []).append(rate)
-        large.append(stream(options.work, f"large{repeat}", ticks=ticks).ticks_per_s)
-        small.append(stream(options.work, f"small{repeat}", ticks=few, batch_ticks=200).ticks_per_s)
+        large.append(stream(options.work, f"large{repeat}", Load(ticks=ticks)).ticks_per_s)
+        small.append(stream(options.work, f"small{repeat}", Load(ticks=few, batch_ticks=200)).ticks_per_s)
         print(f"   a {ours[-1].ticks_per_s:,.0f}  b {large[-1]:,.0f}  c {small[-1]:,.0f} ticks/s", flush=True)
     digests = {run.digest for run in ours}
     if len(digests) != 1:
