@@ -19,6 +19,7 @@ from replay.errors import ResumeMismatch, SinkError
 from replay.sent_tail import holds_messages, read_sent, tick_partitions
 from replay.sinks import end_message
 from topics.admin import create_topics
+from topics.compression import fast_zstd
 from topics.connection import check_bootstrap, start_client
 from topics.control import EndOfReplay, Instrument
 from topics.envelope import Message
@@ -31,8 +32,6 @@ MAX_IN_FLIGHT_MESSAGES: Final = 512
 MAX_IN_FLIGHT_BYTES: Final = 32 * 1024 * 1024
 _LINGER_MS: Final = 5
 _BATCH_BYTES: Final = 256 * 1024
-_COMPRESSION: Final = "zstd"
-"""Real trades shrink to an eighth; less to send and to keep costs both sides less than the compression."""
 
 
 class Guard(Protocol):
@@ -122,7 +121,7 @@ class KafkaSink:
             linger_ms=_LINGER_MS,
             max_batch_size=_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
-            compression_type=_COMPRESSION,
+            compression_type=fast_zstd(),
             **broker_security().client_options(),
         )
         await start_client(producer, self._bootstrap)

@@ -21,6 +21,7 @@ from topics.embedded import EmbeddedBroker
 from topics.messages import tick_message
 from topics.runs import TickRun
 from topics.ticks import heartbeat, join_records
+from topics.types import RecordArray
 
 FLUSH_S: Final = 0.025
 WINDOW_NS: Final = 250_000_000
@@ -118,12 +119,10 @@ async def _feed(
     # Event time is the wall clock's, aligned to the windows.
     origin_ns = (time.time_ns() // WINDOW_NS + 2) * WINDOW_NS
     shift = np.uint64(origin_ns - (cycle.first_close_ns - WINDOW_NS))
+    following = _ticks(cycle, 0, shift)
     for index in range(windows):
         open_ns = origin_ns + index * WINDOW_NS
-        parts = [cycle.window(index, partition) for partition in range(PARTITIONS)]
-        for records in parts:
-            records["ts_event"] += shift
-            records["ts_recv"] += shift
+        parts, following = following, []
         done = [0] * PARTITIONS
         while True:
             next_ns = min(time.time_ns() + int(FLUSH_S * 1e9), open_ns + WINDOW_NS)
@@ -148,6 +147,9 @@ async def _feed(
                     seq[partition] += len(piece)
             if ends:
                 break
+            if not following and next_ns >= open_ns + WINDOW_NS // 2:
+                # Not at a window's end, when this process would be late to notice what comes.
+                following = _ticks(cycle, index + 1, shift)
         result.late_ms.append((time.time_ns() - open_ns - WINDOW_NS) / 1e6)
         result.sent += sum(map(len, parts))
         if index % 40 == 0:
@@ -155,6 +157,14 @@ async def _feed(
             result.rss_bytes.append(workers.rss_bytes())
     await producer.flush()
     return last_s
+
+
+def _ticks(cycle: TickCycle, index: int, shift: np.uint64) -> list[RecordArray]:
+    parts = [cycle.window(index, partition) for partition in range(PARTITIONS)]
+    for records in parts:
+        records["ts_event"] += shift
+        records["ts_recv"] += shift
+    return parts
 
 
 async def _watch(consumer: Any, hop_of: dict[str, str], seen: dict[str, dict[int, float]]) -> None:
