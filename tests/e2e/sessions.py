@@ -106,10 +106,10 @@ class Offline:
         return prediction_digest(run for role in roles for run in self.predictions[role])
 
 
-async def run_offline() -> Offline:
+async def run_offline(**replay: Any) -> Offline:
     """Fold what a replay hands to its sink, heartbeats included, because they decide what is late."""
     sink = MemorySink()
-    await run_replay(replay_config("offline"), [market()], sink)
+    await run_replay(replay_config("offline", **replay), [market()], sink)
     ticks = [
         (partition, decode_ticks(message.value, Envelope.from_headers(message.headers)))
         for partition, messages in sink.messages.items()
