@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
+from replay.batching import SentTail
 from replay.config import ReplayConfig
 from replay.errors import ConfigError
 from replay.report import ReplayReport
@@ -14,6 +16,7 @@ from replay.runner import run_replay
 from replay.sinks import MemorySink
 from replay.stepping import StepGate
 from tests.unit.replay.factories import T0, memory_source, trades
+from topics.control import Instrument
 from topics.envelope import Envelope
 from topics.ticks import decode_ticks, is_heartbeat
 from topics.types import NANOS_PER_SECOND as S
@@ -80,6 +83,28 @@ async def test_who_stops_gets_no_further_tick() -> None:
     assert [until for until, _ in asked] == [1, 2]
     assert (report.is_complete, report.ticks) == (False, 5)
     assert sent(sink)[-1] == ("t", 1.1)
+
+
+async def test_a_resumed_one_asks_for_nothing_that_was_sent() -> None:
+    _, before, _ = await led(steps=1)  # five ticks and a heartbeat, in two messages
+    tail = decode_ticks(before.messages[0][-1].value, Envelope.from_headers(before.messages[0][-1].headers))
+
+    class Resumed(MemorySink):
+        async def start(self, instruments: Sequence[Instrument], run_id: str) -> Mapping[int, SentTail]:
+            return {0: SentTail(6 - len(tail.records), tail.records)}
+
+    asked: list[int] = []
+
+    async def ask(until_ns: int) -> bool:
+        asked.append((until_ns - T0) // S)
+        return True
+
+    sink = Resumed()
+    config = ReplayConfig(run_id="r", partitions=1, batch_ticks=2)
+    report = await run_replay(config, [memory_source(trades(TIMES))], sink, gate=StepGate(S, ask))
+    assert (report.is_complete, report.already_sent) == (True, 6)
+    assert asked == [5]
+    assert sent(before) + sent(sink) == sent((await led())[1])
 
 
 def test_a_step_has_a_length() -> None:
