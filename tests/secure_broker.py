@@ -92,7 +92,7 @@ class _Front:
                     code = struct.pack(">hi", _OK if is_offered else _UNSUPPORTED, 1)
                     await _send(writer, correlation + code + _text(MECHANISM))
                 elif key == _AUTHENTICATE:
-                    _, user, password = body[4:].split(b"\0")  # whom to act as, which may be nobody, comes first
+                    _, user, password = body[4:].split(b"\0")  # first comes whom to act as
                     is_known = (user, password) == (USER.encode(), PASSWORD.encode())
                     self.logins += [USER] * is_known
                     code = struct.pack(">h", _OK if is_known else _REFUSED)
