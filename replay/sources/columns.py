@@ -49,7 +49,13 @@ class Columns:
 
     def take(self, positions: Int64Array) -> Columns:
         """Return only some of the rows; call it once."""
-        return Columns(self.file, self.batch.take(pa.array(positions)), self.first_row, positions)
+        arrays = [
+            # Arrow cannot take from views, which is what polars writes text as.
+            column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+            for column in self.batch.columns
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, names=self.batch.schema.names)
+        return Columns(self.file, batch.take(pa.array(positions)), self.first_row, positions)
 
     def refuse(self, name: str, wrong: NDArray[np.bool_], values: NDArray[Any], rule: str) -> None:
         """Raise for the first wrong row.

@@ -52,6 +52,20 @@ def test_a_panel_is_laid_out_by_day_and_symbol(tmp_path: Path, name: str) -> Non
     np.testing.assert_array_equal(panel.prices, [[10, 20], [np.nan, 21], [12, 22]])
 
 
+def test_without_a_column_of_volumes_every_price_counts(tmp_path: Path) -> None:
+    panel = read_table(written(panel_frame().drop("volume", "open"), tmp_path / "panel.parquet"))
+    np.testing.assert_array_equal(panel.prices, [[10, 20], [11, 21], [12, 22]])
+
+
+def test_yahoos_name_of_an_adjusted_close_is_known(tmp_path: Path) -> None:
+    frame = panel_frame().with_columns(pl.lit(5.0).alias("Adj Close"))
+    panel = read_table(written(frame, tmp_path / "panel.parquet"))
+    assert panel.prices[0].tolist() == [5.0, 5.0]
+    twice = frame.with_columns(adjusted_close=pl.lit(5.0))
+    with pytest.raises(SchemaMismatch, match="a column is there twice"):
+        read_table(written(twice, tmp_path / "twice.parquet"))
+
+
 def test_adjusted_closes_are_the_protocols_product(tmp_path: Path) -> None:
     close, adjusted = np.float32(41.87), np.float32(27.978384)
     frame = panel_frame().with_columns(
@@ -129,7 +143,6 @@ def test_what_is_not_finite_or_elsewhere_is_counted(tmp_path: Path) -> None:
     [
         ({"drop": "symbol"}, SchemaMismatch, "no column symbol"),
         ({"drop": "date"}, SchemaMismatch, "no column date or ts_event"),
-        ({"drop": "close"}, SchemaMismatch, "no column close"),
         ({"drop": "close"}, SchemaMismatch, "no column close"),
         ({"close": pl.lit("dear")}, SchemaMismatch, "`close` must hold numbers"),
         ({"date": pl.lit("soon")}, SchemaMismatch, "`date` must hold dates"),

@@ -277,6 +277,80 @@ def test_adjusting_never_puts_a_close_outside_its_range(tmp_path: Path) -> None:
     assert source.tally.corrected == {}
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_panel_of_closes_alone_has_flat_bars_of_one_unit(tmp_path: Path, suffix: str) -> None:
+    frame = panel_frame(close=[10.5, 11.0], adjusted_close=[0.0105, 11.0])
+    frame = frame.drop("open", "high", "low", "volume")
+    (source,) = open_source(write(frame, tmp_path / f"x.{suffix}"))
+    records = all_records(source)
+    for name in ("open", "high", "low", "close"):
+        assert records[name].tolist() == [10_500_000, 11_000_000_000]
+    assert records["volume"].tolist() == [1, 1]
+    assert source.tally.corrected == {"volume_unknown": 2}
+
+
+def test_an_open_of_zero_on_a_traded_day_is_taken_from_the_close(tmp_path: Path) -> None:
+    frame = panel_frame(open=[0.0, 10.5], low=[0.0, 10.5], high=[0.0, 10.5])
+    (source,) = open_source(write(frame, tmp_path / "x.parquet"))
+    records = all_records(source)
+    assert (
+        records["open"].tolist()
+        == records["high"].tolist()
+        == records["low"].tolist()
+        == [10_500_000_000] * 2
+    )
+    assert source.tally.corrected == {"price_filled_from_close": 1}
+    silent = panel_frame(open=[0.0, 10.5], volume=[0, 7])
+    assert len(all_records(open_source(write(silent, tmp_path / "y.parquet"))[0])) == 1
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("selected", [None, frozenset({"A"})])
+def test_rows_of_empty_cells_and_days_without_a_volume_are_no_days(
+    tmp_path: Path, suffix: str, selected: frozenset[str] | None
+) -> None:
+    numbers = ("open", "high", "low", "close", "volume")
+    frame = panel_frame(**{name: [None, 1.0] for name in numbers})
+    more = panel_frame(volume=[None, 5.0]).with_columns(symbol=pl.lit("B")).select(frame.columns)
+    frame = pl.concat([frame, more], how="vertical_relaxed")
+    selection = Selection(symbols=selected)
+    (source,) = open_source(write(frame, tmp_path / f"x.{suffix}"), selection)
+    records = all_records(source)
+    expected = {"empty_row": 1} | ({} if selected else {"no_volume": 1})
+    assert source.tally.skipped == expected
+    assert source.tally.rows == len(records) + sum(expected.values())
+    assert records["close"].tolist() == [1_000_000_000] + ([] if selected else [10_500_000_000])
+
+
+def test_a_damaged_row_behind_empty_ones_is_named_by_its_own_number(tmp_path: Path) -> None:
+    numbers = ("open", "high", "low", "close", "volume")
+    frame = panel_frame(**{name: [None, 1.0] for name in numbers}).with_columns(
+        high=pl.Series([None, float("nan")])
+    )
+    with pytest.raises(InvalidRow, match="row 2: `high`"):
+        all_records(open_source(write(frame, tmp_path / "x.parquet"))[0])
+
+
+def test_a_reverse_split_leaves_no_traded_day_without_a_volume(tmp_path: Path) -> None:
+    frame = panel_frame(adjusted_close=[10_500.0, 10.5])
+    records = all_records(open_source(write(frame, tmp_path / "x.parquet"))[0])
+    assert records["volume"].tolist() == [1, 7]
+
+
+@pytest.mark.parametrize("name", ["Adj Close", "adj_close", "AdjClose"])
+def test_yahoos_names_of_an_adjusted_close_are_known(tmp_path: Path, name: str) -> None:
+    frame = panel_frame(adjusted_close=[5.25, 10.5]).rename({"adjusted_close": name})
+    records = all_records(open_source(write(frame, tmp_path / "x.csv"))[0])
+    assert records["close"].tolist() == [5_250_000_000, 10_500_000_000]
+
+
+def test_a_table_of_one_column_an_instrument_is_told_what_is_needed(tmp_path: Path) -> None:
+    wide = pl.DataFrame({"date": [dt.date(2013, 10, 7)], **{f"S{i:03d}": [1.0] for i in range(500)}})
+    with pytest.raises(SchemaMismatch, match="not one column an instrument") as caught:
+        open_source(write(wide, tmp_path / "x.parquet"))
+    assert "S010 and 489 more make no ticks" in str(caught.value)
+
+
 @pytest.mark.parametrize("dates", [[20131007, 20131008], ["2013-10-07", "2013-10-08"]])
 def test_dates_may_be_compact_or_text(tmp_path: Path, dates: list[object]) -> None:
     records = all_records(open_source(write(panel_frame(date=dates), tmp_path / "x.csv"))[0])
