@@ -30,8 +30,8 @@ def main() -> None:
     generated = kinds.add_parser("awkward")
     for name, default in (("instruments", 300), ("windows", 750), ("seed", 0)):
         generated.add_argument(f"--{name}", type=int, default=default)
-    for kind in kinds.choices.values():
-        kind.add_argument("--out", type=Path, required=True, help="folder")
+    for command in kinds.choices.values():
+        command.add_argument("--out", type=Path, required=True, help="folder")
     options = parser.parse_args()
     relations: pl.DataFrame | None = None
     if options.kind == "commodities":

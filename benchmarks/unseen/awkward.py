@@ -16,7 +16,7 @@ import polars as pl
 from replay.generator.clock import date_of
 from replay.generator.config import MarketConfig
 from replay.generator.market import Market, generate_market
-from topics.types import BoolArray, Float64Array
+from topics.types import BoolArray, Float64Array, Int64Array
 
 __all__ = ["AwkwardMarket", "awkward_market"]
 
@@ -152,7 +152,7 @@ def _split_factors(shape: tuple[int, int], g: np.random.Generator) -> Float64Arr
 
 def _table(
     prices: dict[str, Float64Array],
-    volume: Float64Array,
+    volume: Int64Array,
     factor: Float64Array,
     traded: BoolArray,
     dates: tuple[str, ...],
