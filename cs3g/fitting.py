@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from cs3g.panel_data import HISTORY, continuously_present, labeled_until, next_returns, window_date
 from cs3g.universe import warn_if_thin
+from cs3g_model.config import TrainConfig
 from cs3g_model.dataset import LabeledSnapshots
 from cs3g_model.errors import ConfigError
 from cs3g_model.metrics import agreement, bootstrap_mean, ic, rank_ic
@@ -23,6 +25,9 @@ from cs3g_model.training.options import Progress
 from pipeline.graphs import snapshots_of
 from topics.runs import GraphRun
 from topics.types import BoolArray, Float32Array
+
+ENOUGH_UPDATES: Final = 230
+"""Three passes over five years of days. With fewer a student has not learned yet what its teacher says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,13 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
                 console.print(f"{title}: epoch {p.epoch + 1}/{p.epochs}  {note}")
 
         yield update
+
+
+def with_enough_updates(settings: TrainConfig, data: LabeledSnapshots) -> TrainConfig:
+    """Return the settings with as many passes as make `ENOUGH_UPDATES`, where theirs make fewer."""
+    updates_of_a_pass = max(1, math.ceil((data.train_stop - 1) / settings.chunk))
+    passes = math.ceil(ENOUGH_UPDATES / updates_of_a_pass)
+    return msgspec.structs.replace(settings, epochs=max(settings.epochs, passes))
 
 
 def read_settings(path: Path | None, tables: dict[str, type[msgspec.Struct]]) -> dict[str, dict[str, Any]]:

@@ -65,7 +65,7 @@ def distill(
     import msgspec
 
     from cs3g.file_relations import reading_relations
-    from cs3g.fitting import History, progress_bar, read_settings
+    from cs3g.fitting import History, progress_bar, read_settings, with_enough_updates
     from cs3g.models import load_as
     from cs3g.panel_data import PanelFile, parse_window
     from cs3g.recipe_files import read_recipe
@@ -93,7 +93,7 @@ def distill(
     else:
         chosen = read_recipe(recipe or "default")
     own = {"seed": seed, **({} if epochs is None else {"epochs": epochs})}
-    settings = msgspec.convert(chosen.training_changes() | changes["train"] | own, TrainConfig)
+    said = chosen.training_changes() | changes["train"] | own
     panel = PanelFile(data, relations, parse_window(window))
     history = History.split(
         panel.graph_run(),
@@ -103,6 +103,9 @@ def distill(
         history_windows,
     )
     history.warn_if_thin()
+    settings = msgspec.convert(said, TrainConfig)
+    if "epochs" not in said:
+        settings = with_enough_updates(settings, history.data)
     model = reading_relations(model, changes["model"], history.run)
     teachers = [parent.manifest.model_id, *(artifact.manifest.model_id for artifact, _ in others)]
     options = RunOptions(

@@ -111,6 +111,18 @@ def test_no_recipe_is_the_default_one(folder: Path, teachers: list[str]) -> None
     assert msgspec.convert(silent.training["recipe"], Recipe) == read_recipe("default")
 
 
+def test_a_short_panel_is_passed_more_often_where_nobody_says(folder: Path, teachers: list[str]) -> None:
+    said = "[model]\nwidth = 8\n[train]\nchunk = 8\npatience = 1\nchecks = 1\n"
+    (folder / "silent.toml").write_text(said)
+    (folder / "named.toml").write_text(said + "epochs = 1\n")
+    epochs = [
+        distilled(folder, teachers[0], config=name).training["train"]["epochs"]
+        for name in ("silent.toml", "named.toml")
+    ]
+    assert epochs[0] > 40
+    assert epochs[1] == 1
+
+
 def test_the_settings_of_the_default_recipe_may_be_changed(folder: Path, teachers: list[str]) -> None:
     manifest = distilled(folder, teachers[0], "--epochs", "1", config="plain.toml")
     (stage,) = manifest.training["recipe"]["stages"]
