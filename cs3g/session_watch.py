@@ -50,7 +50,8 @@ class ReplayWatch:
         """Show and remember it."""
         self.ticks = progress.ticks
         done = "" if progress.fraction is None else f" ({progress.fraction:.0%})"
-        self._view.status = f"replayed {progress.ticks:,} ticks{done}"
+        verb = "checked" if progress.stage == "check" else "replayed"
+        self._view.status = f"{verb} {progress.ticks:,} ticks{done}"
 
 
 class SessionWatch:

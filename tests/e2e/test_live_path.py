@@ -196,7 +196,7 @@ class _Spoiler:
         self._sending: asyncio.Task[None] | None = None
 
     def __call__(self, session: Session) -> None:
-        if self._sending is None and session.view.status:
+        if self._sending is None and session.view.status.startswith("replayed"):
             self._sending = asyncio.create_task(self._send(session.bootstrap, session.run_id))
 
     async def done(self) -> None:
