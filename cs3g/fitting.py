@@ -17,7 +17,7 @@ import numpy as np
 from cs3g.panel_data import HISTORY, continuously_present, labeled_until, next_returns, window_date
 from cs3g.universe import warn_if_thin
 from cs3g_model.config import TrainConfig
-from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.dataset import LabeledSnapshots, chunk_starts
 from cs3g_model.errors import ConfigError
 from cs3g_model.metrics import agreement, bootstrap_mean, ic, rank_ic
 from cs3g_model.protocol import StreamingModel
@@ -159,7 +159,7 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
 
 def with_enough_updates(settings: TrainConfig, data: LabeledSnapshots) -> TrainConfig:
     """Return the settings with as many passes as make `ENOUGH_UPDATES`, where theirs make fewer."""
-    updates_of_a_pass = max(1, math.ceil((data.train_stop - 1) / settings.chunk))
+    updates_of_a_pass = max(1, len(chunk_starts(data, settings.chunk)))
     passes = math.ceil(ENOUGH_UPDATES / updates_of_a_pass)
     return msgspec.structs.replace(settings, epochs=max(settings.epochs, passes))
 

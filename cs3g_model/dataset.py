@@ -11,7 +11,7 @@ from cs3g_model.errors import TrainingError
 from cs3g_model.shapes import check_shape
 from cs3g_model.snapshots import Snapshots
 
-__all__ = ["LabeledSnapshots"]
+__all__ = ["LabeledSnapshots", "chunk_starts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +69,8 @@ class LabeledSnapshots:
         labels = self.labels[:stop]
         low = np.where(scored, labels, np.inf).min(axis=1)
         return bool((np.where(scored, labels, -np.inf).max(axis=1) > low).any())
+
+
+def chunk_starts(data: LabeledSnapshots, chunk: int) -> range:
+    """Return where the chunks of the training part begin, one an update; its last window has no label."""
+    return range(0, data.train_stop - 1, chunk)

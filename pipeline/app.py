@@ -21,7 +21,7 @@ from pipeline.agents.models import Models
 from pipeline.agents.outcomes import OutcomesHub, OutcomesStage
 from pipeline.agents.scoring import ScoringStage
 from pipeline.agents.stage import Stage
-from pipeline.agents.transport import pace_consumer
+from pipeline.agents.transport import install_transport
 from pipeline.agents.windowing import WindowsStage
 from pipeline.config import PipelineConfig
 from pipeline.names import WorkerRole, consumer_group, member_id
@@ -61,7 +61,7 @@ def build_app(
         Of the checkpoints' changelog topics.
     """
     app = faust.App(consumer_group(config, role), **_settings(config, role, worker_id, replication_factor))
-    pace_consumer(app)
+    install_transport(app)
     topics = config.topics
     graphs = _topic(app, topics.graphs)
 
@@ -150,7 +150,7 @@ def build_outcomes_app(
     """
     group = consumer_group(config, "outcomes")
     app = faust.App(group, **_settings(config, "outcomes", worker_id, replication_factor))
-    pace_consumer(app)
+    install_transport(app)
     topics = config.topics
     hub = OutcomesHub(
         config,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -16,7 +15,7 @@ from cs3g_model.compression.quantized import QuantizedStudent
 from cs3g_model.compression.reparametrized import make_student
 from cs3g_model.compression.settings import AnchoredObjective, CompressConfig
 from cs3g_model.config import StudentConfig, TeacherConfig, TrainConfig
-from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.dataset import LabeledSnapshots, chunk_starts
 from cs3g_model.distillation.lessons import Lesson, attend
 from cs3g_model.distillation.objective import StagedObjective
 from cs3g_model.distillation.recipe import plain_recipe
@@ -100,7 +99,7 @@ class School:
         """Fit a student on rounded weights; the validation chooses by agreement with the reference."""
         told = self._told(reference)
         c = self.settings
-        updates = settings.epochs * math.ceil((self.data.train_stop - 1) / settings.chunk)
+        updates = settings.epochs * len(chunk_starts(self.data, settings.chunk))
         model = QuantizedStudent(
             config, tensors, bits, activations=c.activations, delay=int(c.delay * updates)
         )

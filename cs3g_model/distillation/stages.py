@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from cs3g_model.config import StudentConfig, TeacherConfig, TrainConfig
-from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.dataset import LabeledSnapshots, chunk_starts
 from cs3g_model.distillation.lessons import Lesson, attend, shuffled
 from cs3g_model.distillation.objective import StagedObjective
 from cs3g_model.distillation.recipe import Recipe, Stage, wants
@@ -181,7 +181,7 @@ class _School:
         self.labels = LabelObjective(
             data.labels[: data.train_stop], data.scored(0, data.train_stop), settings
         )
-        chunks = len(range(0, data.train_stop - 1, settings.chunk))
+        chunks = len(chunk_starts(data, settings.chunk))
         self.steps = math.ceil(chunks / options.ranks.size)
         self.total = 0
         self.done = 0

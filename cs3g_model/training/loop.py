@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from cs3g_model.config import StudentConfig, TeacherConfig, TrainConfig
-from cs3g_model.dataset import LabeledSnapshots
+from cs3g_model.dataset import LabeledSnapshots, chunk_starts
 from cs3g_model.errors import TrainingError
 from cs3g_model.inputs import snapshot_tensors
 from cs3g_model.student import Student
@@ -130,7 +130,7 @@ class _Loop:
         )  # before anything is done to the model
         self.windows = Windows(snapshot_tensors(data.snapshots), self.device)
         self.scored = torch.tensor(data.scored(0, data.train_stop))
-        self.starts = range(0, data.train_stop - 1, settings.chunk)
+        self.starts = chunk_starts(data, settings.chunk)
         self.state = FitState(
             model,
             objective,

@@ -151,7 +151,7 @@ class _Transport(driver.Transport):
         self.receivers: dict[str, Receiver] = {}
 
 
-def pace_consumer(app: faust.App) -> None:
+def install_transport(app: faust.App) -> None:
     """Give an application the transport; call it before anything asks for the application's own."""
     app.transport = _Transport(app.conf.broker_consumer, app)
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types import EventT
 
 from pipeline.agents.stage import Stage
-from pipeline.agents.transport import pace_consumer
+from pipeline.agents.transport import install_transport
 from tests.integration.broker_topics import make_topics, send
 from topics.envelope import Message
 from topics.groups import group_lag
@@ -85,7 +85,7 @@ async def running(bootstrap: str, topic: str, group: str, folder: Path) -> Async
         broker_commit_interval=0.1,
         consumer_auto_offset_reset="earliest",
     )
-    pace_consumer(app)
+    install_transport(app)
     stage = Recorder(app, topic)
     source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
