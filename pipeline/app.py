@@ -68,30 +68,6 @@ def build_app(
     def offsets_of(source: str) -> BrokerOffsets:
         return BrokerOffsets(config, consumer_group(config, role), source)
 
-    stages: list[Stage] = []
-
-    if role == "student":
-        windows = WindowsStage(
-            app,
-            config,
-            offsets_of(topics.ticks),
-            windows_topic=_topic(app, topics.windows),
-            dead_letters_topic=_topic(app, topics.dead_letters),
-        )
-        builder = GraphsStage(
-            app,
-            config,
-            offsets_of(topics.windows),
-            checkpoints=_checkpoints(app, config, "graphs"),
-            directory=Directory(config),
-            graphs_topic=graphs,
-            dead_letters_topic=_topic(app, topics.dead_letters),
-        )
-        _agent(app, windows, topics.ticks, "windows")
-        _agent(app, builder, topics.windows, "graphs")
-        stages += [windows, builder]
-        _watch_ticks(app, windows, topics.ticks)
-
     # For strategies that restart; nobody may trade on a replay or on the shadow.
     publishes_latest = role == "student" and config.mode == "live"
     models = Models(config, role)
@@ -106,8 +82,34 @@ def build_app(
         latest_topic=_topic(app, topics.predictions_latest) if publishes_latest else None,
         dead_letters_topic=_topic(app, topics.dead_letters),
     )
+    stages: list[Stage] = [scoring]
+    if role == "student":
+        # A replay has no use for latency, and goes the same way whoever works on it.
+        is_live = config.mode == "live"
+        builder = GraphsStage(
+            app,
+            config,
+            offsets_of(topics.windows),
+            checkpoints=_checkpoints(app, config, "graphs"),
+            directory=Directory(config),
+            graphs_topic=graphs,
+            dead_letters_topic=_topic(app, topics.dead_letters),
+            successor=scoring if is_live else None,
+        )
+        windows = WindowsStage(
+            app,
+            config,
+            offsets_of(topics.ticks),
+            windows_topic=_topic(app, topics.windows),
+            dead_letters_topic=_topic(app, topics.dead_letters),
+            successor=builder if is_live else None,
+        )
+        _agent(app, windows, topics.ticks, "windows")
+        _agent(app, builder, topics.windows, "graphs")
+        _watch_ticks(app, windows, topics.ticks)
+        # Whoever hands over is reset first.
+        stages = [windows, builder, scoring]
     _agent(app, scoring, topics.graphs, "scoring")
-    stages.append(scoring)
     if publishes_latest:
         app.timer(LATEST_INTERVAL_S)(scoring.publish_latest)
     if config.mode == "live":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -96,13 +97,13 @@ async def _paced(
                 result = Paced()
                 try:
                     last_s = await _feed(producer, config, cycle, windows, workers, result)
-                    await _settle(seen["predictions"], list(last_s)[-1])
+                    await _settle(seen.values(), list(last_s)[-1])
                 finally:
                     watch.cancel()
         finally:
             workers.stop()
     for close_ns, sent_s in list(last_s.items())[WARM_WINDOWS:]:
-        if close_ns not in seen["predictions"]:
+        if any(close_ns not in found for found in seen.values()):
             result.missing += 1
             continue
         for hop in HOPS:
@@ -179,7 +180,7 @@ async def _watch(consumer: Any, hop_of: dict[str, str], seen: dict[str, dict[int
                 seen[hop][record.timestamp * 1_000_000] = now_s
 
 
-async def _settle(predicted: dict[int, float], last_ns: int, timeout_s: float = 10.0) -> None:
+async def _settle(seen: Collection[dict[int, float]], last_ns: int, timeout_s: float = 10.0) -> None:
     deadline = time.perf_counter() + timeout_s
-    while last_ns not in predicted and time.perf_counter() < deadline:
+    while any(last_ns not in found for found in seen) and time.perf_counter() < deadline:
         await asyncio.sleep(0.01)

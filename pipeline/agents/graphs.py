@@ -16,6 +16,7 @@ from faust.types import EventT
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.directory import Directory
+from pipeline.agents.handover import Handover, Successor
 from pipeline.agents.offload import beside
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
@@ -28,7 +29,7 @@ from topics.cuts import cut_graphs
 from topics.envelope import Envelope, Message
 from topics.errors import SchemaError
 from topics.messages import graph_message
-from topics.runs import GraphRun
+from topics.runs import GraphRun, WindowRun
 from topics.windows_codec import decode_windows
 
 PIECE_CELLS: Final = 2**15
@@ -73,6 +74,7 @@ class GraphsStage(Stage):
         directory: Directory,
         graphs_topic: faust.TopicT,
         dead_letters_topic: faust.TopicT,
+        successor: Successor[GraphRun] | None = None,
     ) -> None:
         super().__init__(app, offsets)
         self._config = config
@@ -80,6 +82,7 @@ class GraphsStage(Stage):
         self._directory = directory
         self._graphs_topic = graphs_topic
         self._dead_letters_topic = dead_letters_topic
+        self._successor = successor
         self._universe: _Universe | None = None
 
     def forget(self) -> None:
@@ -104,18 +107,35 @@ class GraphsStage(Stage):
             else:
                 universe.unacknowledged.append((run.frontier_ns, event))
         await publish(self._dead_letters_topic, refused)
-        rows = universe.barrier.take()
-        if len(rows) and envelope is not None:
-            directory = await self._directory.describe(
-                np.union1d(universe.state.instrument_ids, rows["instrument_id"])
-            )
-            pieces = iter_graphs(rows, universe.state, directory, self._config.graph, max_cells=PIECE_CELLS)
-            n_windows = int(rows["ts_close"][-1] - rows["ts_close"][0]) // self._config.window_size_ns + 1
-            while (piece := await beside(n_windows, len(rows), next, pieces, None)) is not None:
-                graphs, state = piece
-                await self._publish_graphs(graphs, envelope)
-                universe.state = state
+        if envelope is not None:
+            await self._build(universe, envelope)
         await self.checkpoint_if_due()
+
+    async def take_early(self, handover: Handover[WindowRun]) -> None:
+        """Take a partition's next windows; send the snapshots that became complete."""
+        run = handover.run
+        async with self._turn:
+            universe = self._universe
+            if universe is None or universe.barrier.frontier_ns(run.partition) < handover.after_ns:
+                return  # the topic brings earlier windows first
+            universe.barrier.add(run)
+            await self._build(universe, handover.envelope)
+
+    async def _build(self, universe: _Universe, envelope: Envelope) -> None:
+        rows = universe.barrier.take()
+        if not len(rows):
+            return
+        directory = await self._directory.describe(
+            np.union1d(universe.state.instrument_ids, rows["instrument_id"])
+        )
+        pieces = iter_graphs(rows, universe.state, directory, self._config.graph, max_cells=PIECE_CELLS)
+        n_windows = int(rows["ts_close"][-1] - rows["ts_close"][0]) // self._config.window_size_ns + 1
+        while (piece := await beside(n_windows, len(rows), next, pieces, None)) is not None:
+            graphs, state = piece
+            if self._successor is not None and n_windows == 1:
+                await self._successor.take_early(Handover(graphs, universe.state.ts_close, envelope))
+            await self._publish_graphs(graphs, envelope)
+            universe.state = state
 
     async def checkpoint_if_due(self) -> None:
         """Write the state if it moved and the last checkpoint is old enough, and acknowledge what it covers."""

@@ -19,6 +19,7 @@ from cs3g_model.errors import ModelError
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import SourceOffsets
+from pipeline.agents.handover import Handover
 from pipeline.agents.models import Models
 from pipeline.agents.offload import beside
 from pipeline.agents.publishing import dead_letter, publish
@@ -138,6 +139,19 @@ class ScoringStage(Stage):
         self._state = state
         self._unacknowledged += events
         await self.checkpoint_if_due()
+
+    async def take_early(self, handover: Handover[GraphRun]) -> None:
+        """Score a snapshot and send the predictions, unless another model may be the one to do it."""
+        async with self._turn:
+            state = self._state
+            if state is None or state.ts_close < handover.after_ns or state.swaps or self._announced != []:
+                return
+            try:
+                predictions, state = score_run(self._model, handover.run, state)
+            except GraphRunError:
+                return  # the message becomes a dead letter when it comes
+            await publish(self._predictions_topic, self._messages(predictions, handover.envelope))
+            self._state = state
 
     async def checkpoint_if_due(self) -> None:
         """Write the state if it moved and the last checkpoint is old enough, and acknowledge what it covers."""

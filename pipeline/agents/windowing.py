@@ -2,12 +2,14 @@
 
 Its state is what the unacknowledged messages give again, so it keeps no checkpoint: a message is acknowledged
 once every window that it touches is with the broker, and after a rebalance Kafka starts at the first that is not.
+The next stage may have the windows before the broker has, see `pipeline.agents.handover`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -16,6 +18,7 @@ from faust.types import EventT
 
 from pipeline.acks import AckLedger
 from pipeline.agents.delivery import SourceOffsets
+from pipeline.agents.handover import Handover, Successor
 from pipeline.agents.publishing import dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
@@ -44,6 +47,8 @@ class _TickPartition:
         self.ledger = AckLedger()
         self.unacknowledged: dict[int, EventT[Any]] = {}
         self.n_sent = 0
+        self.closed_ns: int | None = None
+        """Frontier of the last windows that this worker closed; those before the first ones may be another's."""
         self.heard_ns = time.time_ns()
 
     def hold(self, event: EventT[Any], last_close_touched_ns: int) -> None:
@@ -53,6 +58,21 @@ class _TickPartition:
     def acknowledge(self) -> None:
         for offset in self.ledger.ready(self.aggregator.frontier_ns):
             self.unacknowledged.pop(offset).ack()
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """Windows that one partition closed, after those that it had closed before."""
+
+    run: WindowRun
+    after_ns: int | None
+    envelope: Envelope
+
+    @property
+    def is_one_window(self) -> bool:
+        """Whether it is what live markets bring: longer runs are a backlog's, whose work threads share."""
+        ends = self.run.rows["ts_close"]
+        return not len(ends) or bool(ends[0] == ends[-1])
 
 
 class _Batch:
@@ -94,11 +114,13 @@ class WindowsStage(Stage):
         *,
         windows_topic: faust.TopicT,
         dead_letters_topic: faust.TopicT,
+        successor: Successor[WindowRun] | None = None,
     ) -> None:
         super().__init__(app, offsets)
         self._config = config
         self._windows_topic = windows_topic
         self._dead_letters_topic = dead_letters_topic
+        self._successor = successor
         self._partitions: dict[int, _TickPartition] = {}
 
     def forget(self) -> None:
@@ -116,11 +138,13 @@ class WindowsStage(Stage):
     async def process_all(self, by_partition: dict[int, list[EventT[Any]]]) -> None:
         """Fold messages; send refused ticks first, then the windows of all partitions, then acknowledge."""
         refused: list[Message] = []
-        windows: list[Message] = []
-        for partition, events in by_partition.items():
-            windows += self._fold(partition, events, refused)
+        folded = [self._fold(partition, events, refused) for partition, events in by_partition.items()]
+        closed = [windows for windows in folded if windows is not None]
+        await self._hand_over(closed)
         await publish(self._dead_letters_topic, refused)
-        await publish(self._windows_topic, windows)
+        await publish(
+            self._windows_topic, [message for windows in closed for message in self._messages(windows)]
+        )
         for partition in by_partition:
             self._partitions[partition].acknowledge()
 
@@ -128,7 +152,14 @@ class WindowsStage(Stage):
         """Handle messages of one partition."""
         await self.process_all({partition: events})
 
-    def _fold(self, partition: int, events: list[EventT[Any]], refused: list[Message]) -> list[Message]:
+    async def _hand_over(self, closed: list[_Closed]) -> None:
+        if self._successor is None:
+            return
+        for windows in closed:
+            if windows.after_ns is not None and windows.is_one_window:
+                await self._successor.take_early(Handover(windows.run, windows.after_ns, windows.envelope))
+
+    def _fold(self, partition: int, events: list[EventT[Any]], refused: list[Message]) -> _Closed | None:
         """Fold messages of a partition; return the windows that they closed."""
         closed: list[WindowRun | None] = []
         envelope = Envelope("", 0, "application/json", mode=self._config.mode, run_id=self._config.run_id)
@@ -161,7 +192,7 @@ class WindowsStage(Stage):
                 refused.append(_undecodable(event, error, envelope))
                 ticks.hold(event, 0)
         closed.append(batch.fold_into(ticks, refused))
-        return self._messages(ticks, closed, envelope)
+        return self._close(ticks, closed, envelope)
 
     def _partition(self, number: int) -> _TickPartition:
         found = self._partitions.get(number)
@@ -179,8 +210,9 @@ class WindowsStage(Stage):
             envelope = Envelope("", 0, "application/json", mode="live", run_id=self._config.run_id)
             for ticks in self._partitions.values():
                 if now_ns - ticks.heard_ns >= idle_ns:
-                    closed = ticks.aggregator.advance(now_ns - idle_ns)
-                    await publish(self._windows_topic, self._messages(ticks, [closed], envelope))
+                    # Not handed over: a worker that is killed would not close them by the same clock again.
+                    closed = self._close(ticks, [ticks.aggregator.advance(now_ns - idle_ns)], envelope)
+                    await publish(self._windows_topic, [] if closed is None else self._messages(closed))
                     ticks.acknowledge()
 
     def _finish(self, ticks: _TickPartition, event: EventT[Any], envelope: Envelope) -> WindowRun | None:
@@ -193,14 +225,19 @@ class WindowsStage(Stage):
         ticks.hold(event, 0)
         return closed
 
-    def _messages(
+    def _close(
         self, ticks: _TickPartition, closed: list[WindowRun | None], envelope: Envelope
-    ) -> list[Message]:
+    ) -> _Closed | None:
         run = _join(closed)
         if run is None:
-            return []
+            return None
+        after_ns, ticks.closed_ns = ticks.closed_ns, run.frontier_ns
+        return _Closed(run, after_ns, envelope)
+
+    def _messages(self, closed: _Closed) -> list[Message]:
+        ticks, envelope = self._partitions[closed.run.partition], closed.envelope
         messages = []
-        for piece in cut_windows(run, self._config.max_run_bytes):
+        for piece in cut_windows(closed.run, self._config.max_run_bytes):
             messages.append(
                 window_message(piece, run_id=envelope.run_id, mode=envelope.mode, seq=ticks.n_sent)
             )
