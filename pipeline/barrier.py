@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.errors import WindowRunError
 from topics.runs import WINDOW_ROW_DTYPE, WindowRun
+from topics.ticks import join_records, take_records
 from topics.types import RecordArray
 
 
@@ -81,8 +82,8 @@ class WindowBarrier:
                     waiting.appendleft(rows[end:])
         if len(taken) == 1:
             return taken[0]
-        rows = np.concatenate(taken)
-        return rows[np.lexsort((rows["instrument_id"], rows["ts_close"]))]
+        rows = join_records(taken)
+        return take_records(rows, np.lexsort((rows["instrument_id"], rows["ts_close"])))
 
     def _check(self, run: WindowRun) -> None:
         for name, actual, expected in (

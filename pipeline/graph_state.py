@@ -88,8 +88,19 @@ class GraphState:
         """Return the state after every window up to frontier_ns, the last of them perhaps empty."""
         return replace(self, frontier_ns=max(self.frontier_ns, frontier_ns))
 
+    def instruments_with(self, instrument_ids: UInt32Array) -> UInt32Array:
+        """Return the state's instruments and some others, ascending; the state's own array where none is new."""
+        known = self.instrument_ids
+        place = np.searchsorted(known, instrument_ids)
+        if len(known) and (known[np.minimum(place, len(known) - 1)] == instrument_ids).all():
+            return known
+        return np.union1d(known, instrument_ids)
+
     def grown(self, instrument_ids: UInt32Array) -> Self:
-        """Return a copy for a superset of the instruments, ascending; all its arrays are new."""
+        """Return a copy for a superset of the instruments, ascending; its arrays are new, but for the ids."""
+        if instrument_ids is self.instrument_ids:
+            changing = {name: getattr(self, name).copy() for name in _DTYPES if name != "instrument_ids"}
+            return replace(self, **changing)
         place = np.searchsorted(instrument_ids, self.instrument_ids).astype(np.int32)
         n = len(instrument_ids)
         last_close = np.full(n, UNDEF_PRICE, np.int64)

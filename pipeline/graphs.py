@@ -62,7 +62,7 @@ def build_graphs(
     rows = rows[np.searchsorted(rows["ts_close"], state.frontier_ns, side="right") :]
     if not len(rows):
         return None, state
-    instrument_ids = np.union1d(state.instrument_ids, rows["instrument_id"])
+    instrument_ids = state.instruments_with(rows["instrument_id"])
     symbols = _symbols(instrument_ids, directory)
     new = state.grown(instrument_ids)
     columns = _columns(rows, instrument_ids)
@@ -105,7 +105,7 @@ def build_graphs(
         size_ns=config.size_ns,
         instrument_ids=instrument_ids,
         symbols=symbols,
-        sector=np.array([directory.sectors.get(int(i), -1) for i in instrument_ids], np.int16),
+        sector=np.array([directory.sectors.get(i, -1) for i in instrument_ids.tolist()], np.int16),
         ts_close=columns.ts_close,
         mask=mask,
         features=features,
@@ -137,7 +137,7 @@ def iter_graphs(
     Other arguments and errors as in `build_graphs`; each run comes with the state after it.
     """
     starts = np.flatnonzero(np.diff(rows["ts_close"], prepend=-1))
-    n_instruments = len(np.union1d(state.instrument_ids, rows["instrument_id"]))
+    n_instruments = len(state.instruments_with(rows["instrument_id"]))
     step = max(1, max_cells // max(1, n_instruments))
     for first in range(0, len(starts), step):
         end = starts[first + step] if first + step < len(starts) else len(rows)
@@ -159,22 +159,23 @@ def snapshots_of(run: GraphRun) -> Snapshots:
 
 
 def _symbols(instrument_ids: UInt32Array, directory: InstrumentDirectory) -> tuple[str, ...]:
-    unknown = tuple(int(i) for i in instrument_ids if int(i) not in directory.symbols)
-    if unknown:
+    ids = instrument_ids.tolist()
+    if not directory.symbols.keys() >= set(ids):
+        unknown = tuple(i for i in ids if i not in directory.symbols)
         raise UnknownInstrumentError(
             f"instruments {', '.join(map(str, unknown[:5]))} tick but were never announced:"
             " announce every instrument on the instruments topic before its first tick",
             instrument_ids=unknown,
         )
-    return tuple(directory.symbols[int(i)] for i in instrument_ids)
+    return tuple(map(directory.symbols.__getitem__, ids))
 
 
 def _columns(rows: RecordArray, instrument_ids: UInt32Array) -> WindowColumns:
     new_window = np.diff(rows["ts_close"], prepend=-1) != 0
-    t = np.cumsum(new_window) - 1
-    n = np.searchsorted(instrument_ids, rows["instrument_id"])
+    window = np.cumsum(new_window) - 1
     columns = WindowColumns.zeros(rows["ts_close"][new_window], len(instrument_ids))
-    columns.mask[t, n] = True
+    cell = window * len(instrument_ids) + np.searchsorted(instrument_ids, rows["instrument_id"])
+    columns.mask.reshape(-1)[cell] = True
     for name in COLUMN_NAMES:
-        getattr(columns, name)[t, n] = rows[name]
+        getattr(columns, name).reshape(-1)[cell] = rows[name]
     return columns

@@ -21,7 +21,7 @@ import numpy as np
 
 from cs3g_model.jit import kernel
 from pipeline.neighbor_slots import insert_neighbor
-from pipeline.pair_correlation import UNDEFINED, pair_correlations
+from pipeline.pair_correlation import UNDEFINED, pair_correlations, sum_rows
 from pipeline.returns_ring import recent_returns, series_of
 from topics.types import Float32Array, Float64Array, Int32Array
 
@@ -73,7 +73,7 @@ def find_leaders(
     rows = (pairs + _UNROLLED - 1) // _UNROLLED * _UNROLLED  # those beyond the pairs are 0
     values, present = work[:rows], work[rows : 2 * rows]
     recent_returns(ring, seq - 1, pairs, values, present)
-    count = _sum_rows(present)
+    count = sum_rows(present)
     sources, n_whole = _order_by_gaps(count, pairs, least)
     n_used = len(sources)
     newest = ring[seq % ring.shape[0]]
@@ -157,16 +157,6 @@ def _order_by_gaps(count: Float64Array, pairs: int, least: int) -> tuple[Int32Ar
             order[n_used] = j
             n_used += 1
     return order[:n_used], n_whole
-
-
-@kernel
-def _sum_rows(values: Float64Array) -> Float64Array:
-    out = np.zeros(values.shape[1])
-    for w in range(values.shape[0]):
-        row = values[w]
-        for j in range(len(out)):
-            out[j] += row[j]
-    return out
 
 
 @kernel

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from cs3g_model.jit import kernel
 from topics.types import Float64Array
 
@@ -47,3 +49,14 @@ def pair_correlations(
             & (variance_y > _VARIANCE_FLOOR * n * sum_yy[j])
         )
         correlations[j] = min(max(correlation, -1.0), 1.0) if defined else UNDEFINED
+
+
+@kernel
+def sum_rows(values: Float64Array) -> Float64Array:
+    """Return the (N,) sums over the rows of (W, N) values, in their order."""
+    out = np.zeros(values.shape[1])
+    for w in range(values.shape[0]):
+        row = values[w]
+        for j in range(len(out)):
+            out[j] += row[j]
+    return out

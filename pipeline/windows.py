@@ -21,7 +21,7 @@ from pipeline.open_windows import OpenWindows
 from pipeline.refusals import REFUSAL_CAUSES, bars_fit, last_valid_ns, refusal_causes
 from pipeline.slots import LATE
 from topics.runs import TickRun, WindowRun
-from topics.ticks import TickSchema, tick_schema
+from topics.ticks import TickSchema, join_records, tick_schema
 from topics.types import RecordArray, UInt32Array
 
 MAX_SIZE_NS: Final = 2**53
@@ -210,7 +210,7 @@ def _join(starts: Iterable[int], results: list[FoldResult]) -> FoldResult:
     offsets = list(zip(starts, results, strict=True))
     return FoldResult(
         # Later chunks close later windows only, so the rows are in order already.
-        closed=replace(closed[-1], rows=np.concatenate([run.rows for run in closed])) if closed else None,
+        closed=replace(closed[-1], rows=join_records([run.rows for run in closed])) if closed else None,
         late=np.concatenate([result.late for result in results]),
         late_positions=np.concatenate([start + result.late_positions for start, result in offsets]),
         invalid=np.concatenate([result.invalid for result in results]),

@@ -7,6 +7,7 @@ a run, its identity) is JSON under one key of the schema's metadata.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -196,11 +197,16 @@ def vectors(values: NDArray[Any]) -> pa.Array:
 
 def symbols_column(positions: NDArray[np.int32], symbols: Sequence[str]) -> pa.Array:
     """Return names as a dictionary column: one index a row."""
+    return pa.DictionaryArray.from_arrays(from_numpy(positions), _names(tuple(symbols)))
+
+
+@lru_cache(maxsize=4)
+def _names(symbols: tuple[str, ...]) -> pa.Array:
+    # From message to message they are the same.
     encoded = [symbol.encode() for symbol in symbols]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
-    names = pa.Array.from_buffers(pa.string(), len(encoded), buffers)
-    return pa.DictionaryArray.from_arrays(from_numpy(positions), names)
+    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
 
 
 SYMBOL_TYPE: Final = pa.dictionary(pa.int32(), pa.string())

@@ -14,7 +14,7 @@ import numpy as np
 from topics.envelope import DBN, JSON, MAX_MESSAGE_BYTES, ONE_TICK_JSON, Envelope
 from topics.errors import EnvelopeError, MessageTooLarge, SchemaError, UnknownVersion
 from topics.runs import TickRun
-from topics.types import HEARTBEAT_INSTRUMENT_ID, UNDEF_PRICE, BoolArray, RecordArray
+from topics.types import HEARTBEAT_INSTRUMENT_ID, UNDEF_PRICE, BoolArray, Int64Array, RecordArray
 
 TICKS_VERSION: Final = 1
 
@@ -221,9 +221,18 @@ def join_records(parts: Sequence[RecordArray]) -> RecordArray:
     """
     if len(parts) == 1:
         return parts[0]
-    whole = np.dtype((np.void, parts[0].dtype.itemsize))
-    joined: RecordArray = np.concatenate([part.view(whole) for part in parts]).view(parts[0].dtype)
+    joined: RecordArray = np.concatenate([_opaque(part) for part in parts]).view(parts[0].dtype)
     return joined
+
+
+def take_records(records: RecordArray, positions: Int64Array) -> RecordArray:
+    """Return the records at some positions, as opaque bytes like `join_records`."""
+    taken: RecordArray = _opaque(records)[positions].view(records.dtype)
+    return taken
+
+
+def _opaque(records: RecordArray) -> RecordArray:
+    return records.view(np.dtype((np.void, records.dtype.itemsize)))
 
 
 def heartbeat(schema_name: str, ts_ns: int) -> TickRun:

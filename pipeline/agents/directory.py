@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from pipeline.config import PipelineConfig
 from pipeline.graph_config import InstrumentDirectory
 from topics.control import Instrument
 from topics.directory import InstrumentDirectory as AnnouncedInstruments
+from topics.types import UInt32Array
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,12 @@ class Directory:
         self._announced: dict[int, Instrument] = {}
         self._value = InstrumentDirectory(symbols={}, sectors={})
 
-    async def describe(self, instrument_ids: Iterable[int]) -> InstrumentDirectory:
+    async def describe(self, instrument_ids: UInt32Array) -> InstrumentDirectory:
         """Return a directory that holds all these instruments.
 
         One that was never announced gets its id as its name and no sector, for a producer of plain ticks.
         """
-        wanted = {int(number) for number in instrument_ids}
+        wanted = set(instrument_ids.tolist())
         if not wanted <= self._value.symbols.keys():
             await self._refresh(wanted)
         return self._value

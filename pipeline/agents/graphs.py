@@ -10,7 +10,6 @@ from collections import deque
 from typing import Any, Final
 
 import faust
-import numpy as np
 from faust.types import EventT
 
 from pipeline.agents.checkpoints import Checkpoints
@@ -125,9 +124,7 @@ class GraphsStage(Stage):
         rows = universe.barrier.take()
         if not len(rows):
             return
-        directory = await self._directory.describe(
-            np.union1d(universe.state.instrument_ids, rows["instrument_id"])
-        )
+        directory = await self._directory.describe(universe.state.instruments_with(rows["instrument_id"]))
         pieces = iter_graphs(rows, universe.state, directory, self._config.graph, max_cells=PIECE_CELLS)
         n_windows = int(rows["ts_close"][-1] - rows["ts_close"][0]) // self._config.window_size_ns + 1
         while (piece := await beside(n_windows, len(rows), next, pieces, None)) is not None:

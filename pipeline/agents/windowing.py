@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faust
@@ -30,7 +30,7 @@ from topics.errors import SchemaError, UnknownVersion
 from topics.messages import window_message
 from topics.runs import TickRun, WindowRun
 from topics.ticks import decode_ticks, join_records
-from topics.types import Int64Array, RecordArray
+from topics.types import Int64Array
 
 
 class _TickPartition:
@@ -251,8 +251,7 @@ def _join(runs: Iterable[WindowRun | None]) -> WindowRun | None:
     if len(closed) < 2:
         return closed[0] if closed else None
     last = closed[-1]
-    rows: RecordArray = np.concatenate([run.rows for run in closed])
-    return WindowRun(last.universe, last.partition, last.size_ns, last.frontier_ns, rows)
+    return replace(last, rows=join_records([run.rows for run in closed]))
 
 
 def _undecodable(event: EventT[Any], error: SchemaError, envelope: Envelope) -> Message:
