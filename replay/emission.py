@@ -152,27 +152,30 @@ class Emission:
     async def _timed(self) -> AsyncGenerator[None]:
         wall, gate = self._control.clock, self._control.gate
         schedule: Schedule | None = None
-        for piece in self._stream.pieces():
-            first = await self._catch_up(piece)
-            if gate is not None:
-                async for start, end in released_slices(piece.records[first:], gate):
+        pieces = self._stream.pieces()
+        # Ahead and in a thread: reading one takes longer than the schedule lets a tick wait.
+        async with aclosing(prefetched(lambda: next(pieces, None))) as read:
+            async for piece in read:
+                first = await self._catch_up(piece)
+                if gate is not None:
+                    async for start, end in released_slices(piece.records[first:], gate):
+                        await self._emit_slice(piece, first + start, first + end)
+                        await self._hand_over(self._batcher.flush())
+                        yield
+                    continue
+                clock = piece.records[self._config.clock][first:]
+                if not len(clock):
+                    continue
+                if schedule is None:
+                    self.started_ns = wall.now_ns()
+                    self.paced_from = int(piece.records["ts_event"][first])
+                    schedule = Schedule(self._config.speed, self._config.max_gap_s, self.started_ns)
+                due = schedule.due_ns(clock)
+                async for start, end in due_slices(due, wall):
                     await self._emit_slice(piece, first + start, first + end)
                     await self._hand_over(self._batcher.flush())
+                    self.lags.add(wall.now_ns() - due[start:end])
                     yield
-                continue
-            clock = piece.records[self._config.clock][first:]
-            if not len(clock):
-                continue
-            if schedule is None:
-                self.started_ns = wall.now_ns()
-                self.paced_from = int(piece.records["ts_event"][first])
-                schedule = Schedule(self._config.speed, self._config.max_gap_s, self.started_ns)
-            due = schedule.due_ns(clock)
-            async for start, end in due_slices(due, wall):
-                await self._emit_slice(piece, first + start, first + end)
-                await self._hand_over(self._batcher.flush())
-                self.lags.add(wall.now_ns() - due[start:end])
-                yield
 
     async def _catch_up(self, piece: Piece) -> int:
         """Emit without waiting while a resumed replay is still in what was sent; return the rest's start."""

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
 LEAST_S: Final = 0.00025
-MOST_S: Final = 0.002
+MOST_S: Final = 0.001
 """A message that comes after a long silence is at most so much late."""
 
 _SHARE: Final = 8
