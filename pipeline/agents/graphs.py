@@ -83,10 +83,14 @@ class GraphsStage(Stage):
         self._dead_letters_topic = dead_letters_topic
         self._successor = successor
         self._universe: _Universe | None = None
+        self._read_offset = -1
+        self._first_offset: int | None = None
 
     def forget(self) -> None:
         """Drop the state; the checkpoint has it."""
         self._universe = None
+        self._read_offset = -1
+        self._first_offset = None
 
     async def process(self, partition: int, events: list[EventT[Any]]) -> None:
         """Take windows; send the snapshots that became complete, checkpoint, acknowledge."""
@@ -108,6 +112,7 @@ class GraphsStage(Stage):
         await publish(self._dead_letters_topic, refused)
         if envelope is not None:
             await self._build(universe, envelope)
+        self._read_offset = events[-1].message.offset
         await self.checkpoint_if_due()
 
     async def take_early(self, handover: Handover[WindowRun]) -> None:
@@ -115,7 +120,9 @@ class GraphsStage(Stage):
         run = handover.run
         async with self._turn:
             universe = self._universe
-            if universe is None or universe.barrier.frontier_ns(run.partition) < handover.after_ns:
+            if universe is None or self._read_offset < handover.first_offset:
+                return  # the topic may bring what another worker has sent
+            if universe.barrier.frontier_ns(run.partition) < handover.after_ns:
                 return  # the topic brings earlier windows first
             universe.barrier.add(run)
             await self._build(universe, handover.envelope)
@@ -129,8 +136,10 @@ class GraphsStage(Stage):
         n_windows = int(rows["ts_close"][-1] - rows["ts_close"][0]) // self._config.window_size_ns + 1
         while (piece := await beside(n_windows, len(rows), next, pieces, None)) is not None:
             graphs, state = piece
-            if self._successor is not None and n_windows == 1:
-                await self._successor.take_early(Handover(graphs, universe.state.ts_close, envelope))
+            if self._successor is not None and self._first_offset is not None and n_windows == 1:
+                await self._successor.take_early(
+                    Handover(graphs, universe.state.ts_close, self._first_offset, envelope)
+                )
             await self._publish_graphs(graphs, envelope)
             universe.state = state
 
@@ -153,13 +162,15 @@ class GraphsStage(Stage):
         return _Universe(self._config, partition, state)
 
     async def _publish_graphs(self, run: GraphRun, envelope: Envelope) -> None:
-        await publish(
+        offsets = await publish(
             self._graphs_topic,
             [
                 graph_message(piece, run_id=envelope.run_id, mode=envelope.mode)
                 for piece in cut_graphs(run, self._config.max_run_bytes)
             ],
         )
+        if self._first_offset is None:
+            self._first_offset = offsets[0]
 
 
 def _undecodable(event: EventT[Any], error: Exception) -> Message:

@@ -17,8 +17,8 @@ MAX_DEAD_LETTER_BYTES: Final = 4 * 1024 * 1024
 """Half of what a topic takes, since JSON carries the payload in base64."""
 
 
-async def publish(topic: TopicT, messages: Iterable[Message]) -> None:
-    """Send messages in order and return once the broker has acknowledged all of them."""
+async def publish(topic: TopicT, messages: Iterable[Message]) -> list[int]:
+    """Send messages in order and return their offsets once the broker has acknowledged all of them."""
     sent = [
         await topic.send(
             key=message.key,
@@ -29,7 +29,7 @@ async def publish(topic: TopicT, messages: Iterable[Message]) -> None:
         )
         for message in messages
     ]
-    await asyncio.gather(*sent)
+    return [metadata.offset for metadata in await asyncio.gather(*sent)]
 
 
 def dead_letter(

@@ -89,10 +89,12 @@ class ScoringStage(Stage):
         self._announced: list[Announced] | None = None
         self._unacknowledged: list[EventT[Any]] = []
         self._unpublished_latest: tuple[PredictionRun, Envelope] | None = None
+        self._read_offset = -1
 
     def forget(self) -> None:
         """Drop the state; the checkpoint has it."""
         self._state = None
+        self._read_offset = -1
         self._model = self._configured
         self._unacknowledged.clear()
         self._unpublished_latest = None
@@ -138,13 +140,16 @@ class ScoringStage(Stage):
         await publish(self._predictions_topic, messages)
         self._state = state
         self._unacknowledged += events
+        self._read_offset = events[-1].message.offset
         await self.checkpoint_if_due()
 
     async def take_early(self, handover: Handover[GraphRun]) -> None:
         """Score a snapshot and send the predictions, unless another model may be the one to do it."""
         async with self._turn:
             state = self._state
-            if state is None or state.ts_close < handover.after_ns or state.swaps or self._announced != []:
+            if state is None or self._read_offset < handover.first_offset:
+                return  # the topic may bring what another worker has sent
+            if state.ts_close < handover.after_ns or state.swaps or self._announced != []:
                 return
             try:
                 predictions, state = score_run(self._model, handover.run, state)

@@ -122,10 +122,12 @@ class WindowsStage(Stage):
         self._dead_letters_topic = dead_letters_topic
         self._successor = successor
         self._partitions: dict[int, _TickPartition] = {}
+        self._first_offset: int | None = None
 
     def forget(self) -> None:
         """Drop the open windows: their ticks are unacknowledged and come again."""
         self._partitions.clear()
+        self._first_offset = None
 
     async def checkpoint_if_due(self) -> None:
         """Do nothing: the unacknowledged ticks are the checkpoint."""
@@ -142,9 +144,7 @@ class WindowsStage(Stage):
         closed = [windows for windows in folded if windows is not None]
         await self._hand_over(closed)
         await publish(self._dead_letters_topic, refused)
-        await publish(
-            self._windows_topic, [message for windows in closed for message in self._messages(windows)]
-        )
+        await self._send(closed)
         for partition in by_partition:
             self._partitions[partition].acknowledge()
 
@@ -153,11 +153,20 @@ class WindowsStage(Stage):
         await self.process_all({partition: events})
 
     async def _hand_over(self, closed: list[_Closed]) -> None:
-        if self._successor is None:
+        if self._successor is None or self._first_offset is None:
             return
         for windows in closed:
             if windows.after_ns is not None and windows.is_one_window:
-                await self._successor.take_early(Handover(windows.run, windows.after_ns, windows.envelope))
+                await self._successor.take_early(
+                    Handover(windows.run, windows.after_ns, self._first_offset, windows.envelope)
+                )
+
+    async def _send(self, closed: list[_Closed]) -> None:
+        offsets = await publish(
+            self._windows_topic, [message for windows in closed for message in self._messages(windows)]
+        )
+        if offsets and self._first_offset is None:
+            self._first_offset = offsets[0]
 
     def _fold(self, partition: int, events: list[EventT[Any]], refused: list[Message]) -> _Closed | None:
         """Fold messages of a partition; return the windows that they closed."""
@@ -212,7 +221,7 @@ class WindowsStage(Stage):
                 if now_ns - ticks.heard_ns >= idle_ns:
                     # Not handed over: a worker that is killed would not close them by the same clock again.
                     closed = self._close(ticks, [ticks.aggregator.advance(now_ns - idle_ns)], envelope)
-                    await publish(self._windows_topic, [] if closed is None else self._messages(closed))
+                    await self._send([] if closed is None else [closed])
                     ticks.acknowledge()
 
     def _finish(self, ticks: _TickPartition, event: EventT[Any], envelope: Envelope) -> WindowRun | None:

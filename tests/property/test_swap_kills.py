@@ -90,8 +90,8 @@ class Topic:
 
     async def send(self, *, key: bytes, value: bytes, headers: Any, **_: Any) -> Any:
         await self._broker.take(self._log, Message(key, value, headers))
-        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sent.set_result(None)
+        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        sent.set_result(SimpleNamespace(offset=len(self._log) - 1))
         return sent
 
 

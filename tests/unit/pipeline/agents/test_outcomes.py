@@ -100,7 +100,7 @@ class Topic:
         self._broker.sent[self._name].append(message)
         self._broker.order.append(self._name)
         acknowledged = asyncio.get_running_loop().create_future()
-        acknowledged.set_result(None)
+        acknowledged.set_result(SimpleNamespace(offset=len(self._broker.sent[self._name]) - 1))
         return acknowledged
 
 
