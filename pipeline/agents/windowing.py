@@ -13,51 +13,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import faust
-import numpy as np
 from faust.types import EventT
 
-from pipeline.acks import AckLedger
 from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.handover import Handover, Successor
-from pipeline.agents.publishing import dead_letter, publish
+from pipeline.agents.publishing import publish
 from pipeline.agents.stage import Stage
+from pipeline.agents.tick_partition import TickBatch, TickPartition, undecodable
 from pipeline.config import PipelineConfig
-from pipeline.windows import FoldResult, WindowAggregator
 from topics.control import EndOfReplay, decode_control
 from topics.cuts import cut_windows
 from topics.envelope import Envelope, Message
 from topics.errors import SchemaError, UnknownVersion
 from topics.messages import window_message
-from topics.runs import TickRun, WindowRun
+from topics.runs import WindowRun
 from topics.ticks import decode_ticks, join_records
-from topics.types import Int64Array
-
-
-class _TickPartition:
-    """What one tick partition has open: windows, and messages that wait for them."""
-
-    def __init__(self, config: PipelineConfig, partition: int) -> None:
-        self.aggregator = WindowAggregator(
-            config.universe,
-            partition,
-            config.window_size_ns,
-            config.allowed_lateness_ns,
-            partitions=config.tick_partitions,
-        )
-        self.ledger = AckLedger()
-        self.unacknowledged: dict[int, EventT[Any]] = {}
-        self.n_sent = 0
-        self.closed_ns: int | None = None
-        """Frontier of the last windows that this worker closed; those before the first ones may be another's."""
-        self.heard_ns = time.time_ns()
-
-    def hold(self, event: EventT[Any], last_close_touched_ns: int) -> None:
-        self.ledger.add(event.message.offset, last_close_touched_ns)
-        self.unacknowledged[event.message.offset] = event
-
-    def acknowledge(self) -> None:
-        for offset in self.ledger.ready(self.aggregator.frontier_ns):
-            self.unacknowledged.pop(offset).ack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +43,6 @@ class _Closed:
         """Whether it is what live markets bring: longer runs are a backlog's, whose work threads share."""
         ends = self.run.rows["ts_close"]
         return not len(ends) or bool(ends[0] == ends[-1])
-
-
-class _Batch:
-    """Consecutive messages of one schema, folded as one run: a message alone hardly pays for its fold.
-
-    How ticks are cut into runs changes no bit; all messages of a batch wait for the last window that any touches.
-    """
-
-    def __init__(self) -> None:
-        self._messages: list[tuple[EventT[Any], TickRun, Envelope]] = []
-
-    def takes(self, run: TickRun) -> bool:
-        return bool(self._messages) and self._messages[0][1].schema == run.schema
-
-    def add(self, event: EventT[Any], run: TickRun, envelope: Envelope) -> None:
-        self._messages.append((event, run, envelope))
-
-    def fold_into(self, ticks: _TickPartition, refused: list[Message]) -> WindowRun | None:
-        """Fold what was added and hold its messages; start anew."""
-        messages, self._messages = self._messages, []
-        if not messages:
-            return None
-        schema, records = messages[0][1].schema, join_records([run.records for _, run, _ in messages])
-        result = ticks.aggregator.fold(TickRun(schema, records))
-        for event, _, _ in messages:
-            ticks.hold(event, result.last_close_touched_ns)
-        refused += _refused(messages, result)
-        return result.closed
 
 
 class WindowsStage(Stage):
@@ -121,7 +63,7 @@ class WindowsStage(Stage):
         self._windows_topic = windows_topic
         self._dead_letters_topic = dead_letters_topic
         self._successor = successor
-        self._partitions: dict[int, _TickPartition] = {}
+        self._partitions: dict[int, TickPartition] = {}
         self._first_offset: int | None = None
 
     def forget(self) -> None:
@@ -174,7 +116,7 @@ class WindowsStage(Stage):
         envelope = Envelope("", 0, "application/json", mode=self._config.mode, run_id=self._config.run_id)
         ticks = self._partition(partition)
         ticks.heard_ns = time.time_ns()
-        batch = _Batch()
+        batch = TickBatch()
         for event in events:
             try:
                 envelope = Envelope.from_headers(event.message.headers)
@@ -185,7 +127,7 @@ class WindowsStage(Stage):
                 )
             except SchemaError as error:
                 closed.append(batch.fold_into(ticks, refused))
-                refused.append(_undecodable(event, error, envelope))
+                refused.append(undecodable(event, error, envelope))
                 ticks.hold(event, 0)
                 continue
             if run is not None and batch.takes(run):
@@ -198,15 +140,15 @@ class WindowsStage(Stage):
             try:
                 closed.append(self._finish(ticks, event, envelope))
             except SchemaError as error:
-                refused.append(_undecodable(event, error, envelope))
+                refused.append(undecodable(event, error, envelope))
                 ticks.hold(event, 0)
         closed.append(batch.fold_into(ticks, refused))
         return self._close(ticks, closed, envelope)
 
-    def _partition(self, number: int) -> _TickPartition:
+    def _partition(self, number: int) -> TickPartition:
         found = self._partitions.get(number)
         if found is None:
-            found = self._partitions[number] = _TickPartition(self._config, number)
+            found = self._partitions[number] = TickPartition(self._config, number)
         return found
 
     async def close_idle(self, now_ns: int) -> None:
@@ -224,7 +166,7 @@ class WindowsStage(Stage):
                     await self._send([] if closed is None else [closed])
                     ticks.acknowledge()
 
-    def _finish(self, ticks: _TickPartition, event: EventT[Any], envelope: Envelope) -> WindowRun | None:
+    def _finish(self, ticks: TickPartition, event: EventT[Any], envelope: Envelope) -> WindowRun | None:
         record = decode_control(event.message.value, envelope)
         if not isinstance(record, EndOfReplay):
             raise UnknownVersion(
@@ -235,7 +177,7 @@ class WindowsStage(Stage):
         return closed
 
     def _close(
-        self, ticks: _TickPartition, closed: list[WindowRun | None], envelope: Envelope
+        self, ticks: TickPartition, closed: list[WindowRun | None], envelope: Envelope
     ) -> _Closed | None:
         run = _join(closed)
         if run is None:
@@ -261,51 +203,3 @@ def _join(runs: Iterable[WindowRun | None]) -> WindowRun | None:
         return closed[0] if closed else None
     last = closed[-1]
     return replace(last, rows=join_records([run.rows for run in closed]))
-
-
-def _undecodable(event: EventT[Any], error: SchemaError, envelope: Envelope) -> Message:
-    return dead_letter(
-        event,
-        cause="undecodable",
-        detail=str(error),
-        payload=event.message.value or b"",
-        n_records=1,
-        mode=envelope.mode,
-        run_id=envelope.run_id,
-    )
-
-
-def _refused(batch: list[tuple[EventT[Any], TickRun, Envelope]], result: FoldResult) -> list[Message]:
-    """Return one dead letter for each message and cause among the refused ticks of messages folded together."""
-    if not len(result.late) and not len(result.invalid):
-        return []
-    starts = np.cumsum([0] + [len(run.records) for _, run, _ in batch])
-    letters: list[Message] = []
-    causes = np.array(result.invalid_causes, dtype=np.str_)
-    for index, (event, run, envelope) in enumerate(batch):
-        start, end = int(starts[index]), int(starts[index + 1])
-        late = result.late[_between(result.late_positions, start, end)]
-        here = _between(result.invalid_positions, start, end)
-        invalid, why = result.invalid[here], causes[here]
-        groups = [(str(cause), invalid[why == cause]) for cause in np.unique(why)]
-        if len(late):
-            groups.append(("late", late))
-        letters += [
-            dead_letter(
-                event,
-                cause=cause,
-                detail=f"{len(records)} of the message's {len(run.records)} records",
-                payload=records.tobytes(),
-                n_records=len(records),
-                schema=run.schema,
-                mode=envelope.mode,
-                run_id=envelope.run_id,
-            )
-            for cause, records in groups
-        ]
-    return letters
-
-
-def _between(positions: Int64Array, start: int, end: int) -> slice:
-    # Positions ascend.
-    return slice(int(np.searchsorted(positions, start)), int(np.searchsorted(positions, end)))
