@@ -20,6 +20,7 @@ from pipeline.agents.graphs import GraphsStage
 from pipeline.agents.models import Models
 from pipeline.agents.outcomes import OutcomesHub, OutcomesStage
 from pipeline.agents.scoring import ScoringStage
+from pipeline.agents.serving_model import ServingModel
 from pipeline.agents.stage import Stage
 from pipeline.agents.transport import install_transport
 from pipeline.agents.windowing import WindowsStage
@@ -71,16 +72,17 @@ def build_app(
     # For strategies that restart; nobody may trade on a replay or on the shadow.
     publishes_latest = role == "student" and config.mode == "live"
     models = Models(config, role)
+    dead_letters = _topic(app, topics.dead_letters)
+    serving = ServingModel(config, model, models, dead_letters)
     scoring = ScoringStage(
         app,
         config,
         offsets_of(topics.graphs),
-        model=model,
-        models=models,
+        serving=serving,
         checkpoints=_checkpoints(app, config, "scoring"),
         predictions_topic=_topic(app, topics.predictions),
         latest_topic=_topic(app, topics.predictions_latest) if publishes_latest else None,
-        dead_letters_topic=_topic(app, topics.dead_letters),
+        dead_letters_topic=dead_letters,
     )
     stages: list[Stage] = [scoring]
     if role == "student":
@@ -93,7 +95,7 @@ def build_app(
             checkpoints=_checkpoints(app, config, "graphs"),
             directory=Directory(config),
             graphs_topic=graphs,
-            dead_letters_topic=_topic(app, topics.dead_letters),
+            dead_letters_topic=dead_letters,
             successor=scoring if is_live else None,
         )
         windows = WindowsStage(
@@ -101,7 +103,7 @@ def build_app(
             config,
             offsets_of(topics.ticks),
             windows_topic=_topic(app, topics.windows),
-            dead_letters_topic=_topic(app, topics.dead_letters),
+            dead_letters_topic=dead_letters,
             successor=builder if is_live else None,
         )
         _agent(app, windows, topics.ticks, "windows")
@@ -113,7 +115,7 @@ def build_app(
     if publishes_latest:
         app.timer(LATEST_INTERVAL_S)(scoring.publish_latest)
     if config.mode == "live":
-        app.timer(MODELS_INTERVAL_S)(scoring.watch)
+        app.timer(MODELS_INTERVAL_S)(serving.watch)
 
     async def forget(*args: Any, **kwargs: Any) -> None:
         for stage in stages:

@@ -11,6 +11,7 @@ from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.directory import Directory
 from pipeline.agents.graphs import GraphsStage
 from pipeline.agents.scoring import ScoringStage
+from pipeline.agents.serving_model import ServingModel
 from pipeline.agents.windowing import WindowsStage
 from pipeline.config import PipelineConfig
 from pipeline.graph_config import InstrumentDirectory
@@ -144,8 +145,7 @@ class Worker:
             app,
             config,
             app,
-            model=MODEL,
-            models=NoOtherModels(config, "student"),
+            serving=ServingModel(config, MODEL, NoOtherModels(config, "student"), topic(broker.dead)),
             checkpoints=Checkpoints(BrokersChangelog(broker, "scoring"), b"u"),
             predictions_topic=topic(broker.predictions),
             latest_topic=None,

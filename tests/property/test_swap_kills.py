@@ -22,6 +22,7 @@ from cs3g_model.protocol import StreamingModel
 from pipeline.agents import checkpoints, models, scoring
 from pipeline.agents.changelog import Entries
 from pipeline.agents.checkpoints import Checkpoints
+from pipeline.agents.serving_model import ServingModel
 from pipeline.config import PipelineConfig, load_config
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
 from pipeline.scoring import ScoringState, score_run
@@ -126,13 +127,23 @@ class BrokersModels(models.Models):
         return MODELS[model_id[0]]
 
 
-def agent(broker: Broker, configured: str = "a", settings: PipelineConfig = SETTINGS) -> scoring.ScoringStage:
+def serving_on(broker: Broker, configured: str = "a", settings: PipelineConfig = SETTINGS) -> ServingModel:
+    dead_letters: Any = Topic(broker, broker.dead)
+    return ServingModel(settings, MODELS[configured], BrokersModels(broker), dead_letters)
+
+
+def agent(
+    broker: Broker,
+    configured: str = "a",
+    *,
+    settings: PipelineConfig = SETTINGS,
+    serving: ServingModel | None = None,
+) -> scoring.ScoringStage:
     return scoring.ScoringStage(
         SimpleNamespace(),  # type: ignore[arg-type]
         settings,
         SimpleNamespace(),  # type: ignore[arg-type]
-        model=MODELS[configured],
-        models=BrokersModels(broker),
+        serving=serving or serving_on(broker, configured),
         checkpoints=Checkpoints(BrokersChangelog(broker), b"u"),
         predictions_topic=Topic(broker, broker.predictions),  # type: ignore[arg-type]
         latest_topic=None,
@@ -346,13 +357,14 @@ def test_live_a_timer_looks_beside_the_work_and_a_batch_decides(
     live = load_config(universe="u", warm_windows=WARM, max_run_bytes=1024)
 
     async def go_live() -> None:
-        stage = agent(broker, settings=live)
+        serving = serving_on(broker, settings=live)
+        stage = agent(broker, settings=live, serving=serving)
         await stage.process(0, [event(broker, n) for n in range(10)])
         broker.announcements.append(announcement(0, "b", 0, 1))
         await stage.process(0, [event(broker, n) for n in range(10, 15)])  # nobody has looked
-        await stage.watch()
+        await serving.watch()
         broker.announcements.append(announcement(1, "x", 0, 2))
-        await stage.watch()  # loads nothing, says nothing, and leaves it to the batch
+        await serving.watch()  # loads nothing, says nothing, and leaves it to the batch
         await stage.process(0, [event(broker, n) for n in range(15, N)])
 
     asyncio.run(go_live())
