@@ -66,11 +66,14 @@ class AnnouncementReader:
         async with self._reading:
             try:
                 consumer = self._consumer or await self._connect()
-                return [
-                    found
+                consumer.resume(*self._partitions)
+                found = [
+                    self._take(record.value, record.headers, record.offset)
                     async for record in read_to_end(consumer, self._partitions)
-                    if (found := self._take(record.value, record.headers, record.offset)) is not None
                 ]
+                # Until the next reading nothing is fetched: it would ask up to 1,700 times a second.
+                consumer.pause(*self._partitions)
+                return [announced for announced in found if announced is not None]
             except KafkaError as error:
                 await self._disconnect()
                 raise BrokerUnavailable(

@@ -161,20 +161,13 @@ async def producer_client(
 async def read_to_end(
     consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
 ) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
-    """Yield what is on some assigned partitions up to their ends as they are at the call.
-
-    Until the next call the consumer fetches nothing from them: it would ask some 400 times a second.
-    """
+    """Yield what is on some assigned partitions up to their ends as they are at the call."""
     ends = await consumer.end_offsets(partitions)
-    consumer.resume(*partitions)
-    try:
-        while behind := [part for part in partitions if await consumer.position(part) < ends[part]]:
-            fetched = await consumer.getmany(*behind, timeout_ms=_FETCH_MS)
-            for records in fetched.values():
-                for record in records:
-                    yield record
-    finally:
-        consumer.pause(*partitions)
+    while behind := [part for part in partitions if await consumer.position(part) < ends[part]]:
+        fetched = await consumer.getmany(*behind, timeout_ms=_FETCH_MS)
+        for records in fetched.values():
+            for record in records:
+                yield record
 
 
 def check_bootstrap(bootstrap: str) -> None:
