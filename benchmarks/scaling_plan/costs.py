@@ -58,8 +58,8 @@ class Costs:
     codec_row_s: float = 0.85e-6
     score_row_s: float = 0.54e-6
     checkpoint_row_s: float = 0.16e-6
-    kafka_tick_s: float = 0.23e-6
-    message_s: float = 30e-6
+    kafka_tick_s: float = 0.149e-6
+    message_s: float = 36e-6
     sent_s: float = 0.3e-3
     hop_s: float = 1.3e-3
     tick_wire_bytes: float = 15.2

@@ -53,7 +53,7 @@ class WorkerRun:
     worker_s: float
 
 
-RUNS: Final = (WorkerRun(4_000_000, 1_000, 1.4), WorkerRun(1_000_000, 200, 0.47))
+RUNS: Final = (WorkerRun(4_000_000, 1_000, 1.1), WorkerRun(1_000_000, 200, 0.42))
 """(b) and (c) of the table of CPU seconds in docs/speed.md."""
 
 
