@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError, ResumeMismatch
-from replay.opaque import take
 from topics.envelope import MAX_MESSAGE_BYTES, Message
 from topics.messages import tick_message
 from topics.runs import TickRun
-from topics.ticks import join_records, tick_schema
+from topics.ticks import join_records, take_records, tick_schema
 from topics.types import RecordArray
 
 
@@ -162,7 +161,7 @@ class Batcher:
         ends = np.cumsum(np.bincount(partitions, minlength=len(self._buffers)))
         start = 0
         for partition, end in enumerate(ends.tolist()):
-            yield partition, take(records, order[start:end])
+            yield partition, take_records(records, order[start:end])
             start = end
 
     def _cut(self, at_least: int, only: int | None = None) -> list[TickBatch]:

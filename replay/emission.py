@@ -14,13 +14,12 @@ from replay.batching import Batcher, SentTail, TickBatch
 from replay.config import ReplayConfig
 from replay.gate import Gate
 from replay.instruments import InstrumentTable
-from replay.opaque import take
 from replay.pacing import Clock, LagRecorder, Schedule, SystemClock
 from replay.pieces import Piece, Stream
 from replay.prefetch import prefetched
 from replay.releases import due_slices, released_slices
 from replay.sinks import Sink
-from topics.ticks import is_heartbeat
+from topics.ticks import is_heartbeat, take_records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +188,7 @@ class Emission:
     async def _emit_slice(self, piece: Piece, start: int, end: int) -> None:
         records, targets = piece.records[start:end], piece.targets[start:end]
         is_tick = np.flatnonzero(~is_heartbeat(records))
-        self.account.add(take(records, is_tick), targets[is_tick], piece.schema)
+        self.account.add(take_records(records, is_tick), targets[is_tick], piece.schema)
         await self._hand_over(self._batcher.add(records, targets, piece.schema))
 
     async def _hand_over(self, batches: Sequence[TickBatch]) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.blank import blank
 from replay.errors import ConfigError
-from replay.opaque import blank, opaque
-from topics.ticks import tick_schema
+from topics.ticks import opaque_records, tick_schema
 from topics.types import HEARTBEAT_INSTRUMENT_ID, RecordArray
 
 
@@ -77,11 +77,11 @@ class Heartbeats:
         places = np.arange(n_records) + np.cumsum(shift)
         merged: RecordArray = np.empty(n_records + width * len(entered), dtype=self._schema.dtype)
         targets = np.empty(len(merged), dtype=np.uint16)
-        opaque(merged)[places] = opaque(records)
+        opaque_records(merged)[places] = opaque_records(records)
         targets[places] = partitions
         slots = (places[entered] - width)[:, None] + np.arange(width)
         starts = reached[entered] * np.uint64(self._heartbeat_ns)
-        opaque(merged)[slots] = opaque(self._beats(starts))[:, None]
+        opaque_records(merged)[slots] = opaque_records(self._beats(starts))[:, None]
         targets[slots] = np.arange(width, dtype=np.uint16)
         self._n_sent += slots.size
         return merged, targets

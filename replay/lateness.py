@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.durations import format_duration, parse_duration
 from replay.errors import ConfigError
-from replay.opaque import take
-from topics.ticks import join_records
+from topics.ticks import join_records, take_records
 from topics.types import RecordArray
 
 MAX_LONGEST_NS: Final = 2**53
@@ -155,7 +154,7 @@ class HeldBack:
             order = np.argsort(until, kind="stable")
             ready = int(np.searchsorted(until[order], latest, side="right"))
             if ready:
-                yield take(joined, order[:ready])
-            waiting, until = take(joined, order[ready:]), until[order[ready:]]
+                yield take_records(joined, order[:ready])
+            waiting, until = take_records(joined, order[ready:]), until[order[ready:]]
         if waiting is not None and len(waiting):
             yield waiting

@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.opaque import take
-from topics.ticks import join_records
+from topics.ticks import join_records, take_records
 from topics.types import RecordArray
 
 _WIDTH: Final = 16
@@ -127,4 +126,4 @@ def _merged(pieces: list[tuple[RecordArray, NDArray[np.uint64]]]) -> RecordArray
     times = np.concatenate([times for _, times in pieces])
     records = join_records([records for records, _ in pieces])
     # The pieces are sorted runs in the order of their streams: a stable sort by time alone is the whole key.
-    return take(records, np.argsort(times, kind="stable"))
+    return take_records(records, np.argsort(times, kind="stable"))

@@ -14,11 +14,10 @@ from replay.heartbeats import Heartbeats
 from replay.instruments import InstrumentTable
 from replay.lateness import HeldBack
 from replay.merge import merge_chunks, rechunk
-from replay.opaque import take
 from replay.pieces import Piece
 from replay.schemas import common_schema, promote
 from replay.sources.base import CHUNK_ROWS, Source
-from topics.ticks import tick_schema
+from topics.ticks import take_records, tick_schema
 from topics.types import RecordArray
 
 
@@ -141,4 +140,4 @@ class TickStream:
             inside &= session.contains(times)
         # Only in the order of ts_event does one tick past the end mean that all others are too.
         is_past = end is not None and self._config.clock == "ts_event" and int(times[-1]) >= end
-        return (records if inside.all() else take(records, np.flatnonzero(inside))), is_past
+        return (records if inside.all() else take_records(records, np.flatnonzero(inside))), is_past

@@ -221,17 +221,18 @@ def join_records(parts: Sequence[RecordArray]) -> RecordArray:
     """
     if len(parts) == 1:
         return parts[0]
-    joined: RecordArray = np.concatenate([_opaque(part) for part in parts]).view(parts[0].dtype)
+    joined: RecordArray = np.concatenate([opaque_records(part) for part in parts]).view(parts[0].dtype)
     return joined
 
 
 def take_records(records: RecordArray, positions: Int64Array) -> RecordArray:
     """Return the records at some positions, as opaque bytes like `join_records`."""
-    taken: RecordArray = _opaque(records)[positions].view(records.dtype)
+    taken: RecordArray = opaque_records(records)[positions].view(records.dtype)
     return taken
 
 
-def _opaque(records: RecordArray) -> RecordArray:
+def opaque_records(records: RecordArray) -> RecordArray:
+    """Return a view whose items are single byte strings."""
     return records.view(np.dtype((np.void, records.dtype.itemsize)))
 
 

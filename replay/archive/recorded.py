@@ -10,12 +10,11 @@ import numpy as np
 
 from replay.archive.ticks import ArchivedTicks, archived_ticks
 from replay.errors import ConfigError
-from replay.opaque import take
 from replay.pieces import Piece
 from replay.sources.base import Clock, Selection, Source, Tally
 from topics.control import Instrument
 from topics.runs import TickRun
-from topics.ticks import is_heartbeat, tick_schema
+from topics.ticks import is_heartbeat, take_records, tick_schema
 from topics.types import BoolArray, RecordArray, UInt32Array
 
 
@@ -87,7 +86,7 @@ class RecordedSource:
                 ticks, tick_targets = records, targets
             else:
                 places = np.flatnonzero(keep)
-                ticks, tick_targets = take(records, places), targets[places]
+                ticks, tick_targets = take_records(records, places), targets[places]
             self.tally.rows += len(ticks)
             yield Piece(schema, records, targets, ticks, tick_targets)
 
@@ -99,7 +98,7 @@ class RecordedSource:
         for run in self.archive.runs(partition):
             inside: BoolArray = np.isin(run.records["instrument_id"], wanted)
             if inside.any():
-                yield TickRun(run.schema, take(run.records, np.flatnonzero(inside)))
+                yield TickRun(run.schema, take_records(run.records, np.flatnonzero(inside)))
 
 
 def recorded_source(root: Path, selection: Selection) -> RecordedSource:
@@ -168,7 +167,7 @@ def merged(
         targets = np.repeat(
             np.array([partition for *_, partition in taken], np.uint16), [len(one[1]) for one in taken]
         )
-        yield taken[0][0], take(joined, order), targets[order]
+        yield taken[0][0], take_records(joined, order), targets[order]
 
 
 class _Head:

@@ -9,9 +9,8 @@ import numpy as np
 from replay.archive.recorded import RecordedSource
 from replay.config import ReplayConfig
 from replay.errors import ConfigError, EmptyReplay
-from replay.opaque import take
 from replay.pieces import Piece
-from topics.ticks import is_heartbeat, tick_schema
+from topics.ticks import is_heartbeat, take_records, tick_schema
 from topics.types import BoolArray, RecordArray
 
 
@@ -90,8 +89,8 @@ class RecordedStream:
         places, ticks = np.flatnonzero(inside), np.flatnonzero(inside & is_tick)
         return Piece(
             piece.schema,
-            take(piece.records, places),
+            take_records(piece.records, places),
             piece.targets[places],
-            take(piece.records, ticks),
+            take_records(piece.records, ticks),
             piece.targets[ticks],
         )

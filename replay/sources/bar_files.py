@@ -17,13 +17,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.blank import blank
 from replay.errors import InvalidRow, SchemaMismatch
-from replay.opaque import blank, take
 from replay.sources.base import Block, Selection, StreamSource, Tally, by_position, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
 from replay.sources.tables import Table
-from topics.ticks import join_records, tick_schema
+from topics.ticks import join_records, take_records, tick_schema
 from topics.types import NANOS_PER_DAY, NANOS_PER_SECOND, BoolArray, Float64Array, RecordArray
 
 _OHLC: Final = ("open", "high", "low", "close")
@@ -95,7 +95,7 @@ def panel_source(
         records = join_records([block.records for block in blocks])
         rows = np.concatenate([block.first_row + _offsets(block) for block in blocks])
         order = np.lexsort((records["instrument_id"], records["ts_event"]))
-        records = take(records, order)
+        records = take_records(records, order)
         twice = (np.diff(records["ts_event"]) == 0) & (np.diff(records["instrument_id"]) == 0)
         if twice.any():
             first = int(twice.argmax()) + 1

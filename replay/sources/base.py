@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
-from replay.opaque import take
+from topics.ticks import take_records
 from topics.types import Int64Array, RecordArray
 
 Clock = Literal["ts_event", "ts_recv"]
@@ -159,7 +159,7 @@ class Block:
     def take(self, positions: Int64Array) -> Block:
         """Return the block with only some of its records."""
         kept = positions if self.kept is None else self.kept[positions]
-        return Block(take(self.records, positions), self.first_row, kept)
+        return Block(take_records(self.records, positions), self.first_row, kept)
 
 
 def by_position(symbols: tuple[str, ...]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from replay.opaque import blank
+from replay.blank import blank
 from replay.sources.base import Block, Tally
 from replay.sources.lean_files import LeanFile, Resolution
 from replay.sources.rows import admit, in_order

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.blank import blank
 from replay.merge import merge_chunks
-from replay.opaque import blank
 from replay.schemas import promote
 from replay.sources.base import Block, Tally, flatnonzero
 from replay.sources.columns import Columns

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import InvalidRow, UnsortedRows
-from replay.opaque import take
 from replay.sources.base import Block, Clock, Tally, flatnonzero
 from topics.runs import TickRun
-from topics.ticks import join_records, tick_schema
+from topics.ticks import join_records, take_records, tick_schema
 from topics.types import PRICE_SCALE, UNDEF_PRICE, RecordArray
 from topics.validity import CAUSES, MAX_PRICE, MAX_TS_EVENT, invalid_causes
 
@@ -82,7 +81,7 @@ def in_order(
         if head:
             records = join_records([block.records for block in head])
             yield (
-                take(records, np.argsort(records[clock], kind="stable"))
+                take_records(records, np.argsort(records[clock], kind="stable"))
                 if _goes_back(records[clock])
                 else records
             )

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from replay.opaque import blank
+from replay.blank import blank
 from replay.sources.base import Block, Selection, StreamSource, Tally, by_position, flatnonzero
 from replay.sources.columns import Columns
 from replay.sources.rows import admit, in_order
