@@ -12,7 +12,7 @@ from replay.pacing import Clock
 from topics.ticks import is_heartbeat
 from topics.types import NANOS_PER_SECOND, Int64Array, RecordArray
 
-_SHORTEST_SLEEP_S: Final = 0.0003
+_SHORTEST_SLEEP_S: Final = 0.0005
 """So few ticks fall due meanwhile that a message would hold too few: the pace is kept to about this."""
 
 _LONGEST_SLEEP_S: Final = 0.25
