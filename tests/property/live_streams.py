@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import PipelineConfig, load_config
 from pipeline.offline import score_runs, snapshots_from_ticks, windows_from_ticks
+from tests.property.list_broker import published
 from tests.property.live_worker import DIRECTORY, INSTRUMENTS, MODEL, PARTITIONS, Broker
 from tests.unit.pipeline.ticks import SECOND, SIZE, START, cut_at
 from topics import tick_builders
@@ -160,23 +161,6 @@ def windows_of(broker: Broker) -> list[WindowRun]:
     return [decode_windows(m.value, Envelope.from_headers(m.headers)) for m in broker.windows]
 
 
-def predicted(runs: list[PredictionRun]) -> dict[int, set[tuple[Any, ...]]]:
-    """Everything that was predicted of a window, by its end."""
-    found: dict[int, set[tuple[Any, ...]]] = {}
-    for run in runs:
-        for t, end in enumerate(run.ts_close.tolist()):
-            present = run.mask[t]
-            content = (
-                run.seq + t,
-                bool(run.warmup[t]),
-                run.instrument_ids[present].tobytes(),
-                run.scores[t, present].tobytes(),
-                run.ranks[t, present].tobytes(),
-            )
-            found.setdefault(end, set()).add(content)
-    return found
-
-
 def shown(runs: list[GraphRun]) -> dict[int, set[tuple[Any, ...]]]:
     """Every snapshot of a window, by its end; instruments that are absent are left out."""
     found: dict[int, set[tuple[Any, ...]]] = {}
@@ -210,6 +194,6 @@ def require_what_offline_gives(broker: Broker, stream: Stream) -> None:
     snapshots = stream.snapshots()
     assert closed(windows_of(broker)) == closed(stream.windows())
     assert shown(graphs_of(broker)) == shown(snapshots)
-    assert predicted(predictions_of(broker)) == predicted(list(score_runs(MODEL, snapshots)))
+    assert published(predictions_of(broker)) == published(list(score_runs(MODEL, snapshots)))
     letters = [decode_control(m.value, Envelope.from_headers(m.headers)) for m in broker.dead]
     assert {letter.cause for letter in letters if isinstance(letter, DeadLetter)} <= {"late"}

@@ -1,12 +1,9 @@
 """A live worker of the three real stages over a broker of lists; it dies at any message that it sends."""
 
-import asyncio
-from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from pipeline.agents import checkpoints, models
-from pipeline.agents.changelog import Entries
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.directory import Directory
 from pipeline.agents.graphs import GraphsStage
@@ -15,6 +12,7 @@ from pipeline.agents.serving_model import ServingModel
 from pipeline.agents.windowing import WindowsStage
 from pipeline.config import PipelineConfig
 from pipeline.graph_config import InstrumentDirectory
+from tests.property.list_broker import BrokersChangelog, DyingBroker, Topic
 from tests.unit.pipeline.edges import EDGES
 from tests.unit.pipeline.models import ExponentialMean
 from topics.announcements import Announced
@@ -26,11 +24,7 @@ MODEL = ExponentialMean()
 DIRECTORY = InstrumentDirectory({i: f"S{i}" for i in range(1, INSTRUMENTS + 1)}, {1: 0}, EDGES)
 
 
-class Killed(Exception):
-    """The worker's process is no more."""
-
-
-class Broker:
+class Broker(DyingBroker):
     """Topics, changelogs, the groups' commits by source partition; and when the worker dies."""
 
     def __init__(self, ticks: list[list[Message]]) -> None:
@@ -41,44 +35,9 @@ class Broker:
         self.dead: list[Message] = []
         self.changelogs: dict[str, list[tuple[bytes, bytes]]] = {}
         self.commits: dict[tuple[str, int], int] = {}
-        self.steps_left: int | None = None
-        self.is_late = False
-
-    async def take(self, log: list[Any], item: Any) -> None:
-        if self.steps_left == 0:
-            if self.is_late:  # the broker had it, the worker never learned of that
-                log.append(item)
-            raise Killed
-        if self.steps_left is not None:
-            self.steps_left -= 1
-        log.append(item)
 
     def source(self, name: str, partition: int) -> list[Message]:
         return {"ticks": self.ticks[partition], "windows": self.windows, "graphs": self.graphs}[name]
-
-
-class Topic:
-    def __init__(self, broker: Broker, log: list[Message]) -> None:
-        self._broker, self._log = broker, log
-
-    async def send(self, *, key: bytes, value: bytes, headers: Any, **_: Any) -> Any:
-        await self._broker.take(self._log, Message(key, value, headers))
-        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        sent.set_result(SimpleNamespace(offset=len(self._log) - 1))
-        return sent
-
-
-class BrokersChangelog:
-    def __init__(self, broker: Broker, name: str) -> None:
-        self.name = name
-        self._broker, self._log = broker, broker.changelogs.setdefault(name, [])
-
-    async def read(self, partition: int, is_enough: Callable[[Entries], bool]) -> Entries:
-        return dict(self._log)
-
-    async def write(self, partition: int, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        for entry in entries:
-            await self._broker.take(self._log, entry)
 
 
 class NoOtherModels(models.Models):
@@ -146,7 +105,9 @@ class Worker:
             config,
             app,
             serving=ServingModel(config, MODEL, NoOtherModels(config, "student"), topic(broker.dead)),
-            checkpoints=Checkpoints(BrokersChangelog(broker, "scoring"), b"u"),
+            checkpoints=Checkpoints(
+                BrokersChangelog(broker, broker.changelogs.setdefault("scoring", [])), b"u"
+            ),
             predictions_topic=topic(broker.predictions),
             latest_topic=None,
             dead_letters_topic=topic(broker.dead),
@@ -155,7 +116,9 @@ class Worker:
             app,
             config,
             app,
-            checkpoints=Checkpoints(BrokersChangelog(broker, "graphs"), b"u"),
+            checkpoints=Checkpoints(
+                BrokersChangelog(broker, broker.changelogs.setdefault("graphs", [])), b"u"
+            ),
             directory=AnnouncedInstruments(config),
             graphs_topic=topic(broker.graphs),
             dead_letters_topic=topic(broker.dead),

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 
 from pipeline.agents import checkpoints, models
 from pipeline.config import PipelineConfig
+from tests.property.list_broker import Killed, published
 from tests.property.live_streams import (
     Stream,
     graphs_of,
-    predicted,
     predictions_of,
     regular_stream,
     require_what_offline_gives,
     shown,
     streams,
 )
-from tests.property.live_worker import Broker, Killed, Move, Worker
+from tests.property.live_worker import Broker, Move, Worker
 from tests.unit.pipeline.ticks import SECOND, SIZE, START
 from topics import tick_builders
 from topics.runs import TickRun
@@ -121,11 +121,11 @@ async def test_a_worker_that_keeps_up_predicts_before_the_windows_topic_delivers
     for window in range(11):
         await worker.take_ticks(1, 1)
         ended = [START + (n + 1) * SIZE for n in range(window)]
-        early = sorted(predicted(predictions_of(broker)))
+        early = sorted(published(predictions_of(broker)))
         assert early == (ended if window != 1 else [])  # the first windows of a worker are left to the topic
         await worker.take_windows(ALL)
         await worker.take_graphs(ALL)
-        assert sorted(predicted(predictions_of(broker))) == ended
+        assert sorted(published(predictions_of(broker))) == ended
     assert len(predictions_of(broker)) == len(graphs_of(broker)) == 10  # each once
     require_what_offline_gives(broker, stream)
 
@@ -137,7 +137,7 @@ async def test_what_the_topic_has_to_bring_first_is_not_skipped(current: list[Br
     worker = Worker(broker, stream.config)
 
     def ends() -> tuple[int, int]:
-        return len(shown(graphs_of(broker))), len(predicted(predictions_of(broker)))
+        return len(shown(graphs_of(broker))), len(published(predictions_of(broker)))
 
     for _ in range(3):
         await worker.take_ticks(1, 1)

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents import checkpoints, models, scoring
-from pipeline.agents.changelog import Entries
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.serving_model import ServingModel
 from pipeline.config import PipelineConfig, load_config
 from pipeline.offline import join_graph_runs, snapshots_from_ticks
 from pipeline.scoring import ScoringState, score_run
 from pipeline.serving import ModelRefusedError
+from tests.property.list_broker import BrokersChangelog, DyingBroker, Killed, Topic, published
 from tests.unit.pipeline.models import ExponentialMean
 from tests.unit.pipeline.snapshots import CONFIG, DIRECTORY, random_trades
 from topics.announcements import Announced
@@ -56,12 +56,8 @@ SETTINGS = load_config(
 )
 
 
-class Killed(Exception):
-    """The agent's process is no more."""
-
-
 @dataclass
-class Broker:
+class Broker(DyingBroker):
     """Topics, the changelog, the group's commit; and when the agent dies."""
 
     graphs: list[Message]
@@ -70,45 +66,9 @@ class Broker:
     dead: list[Message] = field(default_factory=list)
     changelog: list[tuple[bytes, bytes]] = field(default_factory=list)
     committed: int = 0
-    steps_left: int | None = None
-    is_late: bool = False
-
-    async def take(self, log: list[Any], item: Any) -> None:
-        if self.steps_left == 0:
-            if self.is_late:  # the broker had it, the agent never learned of that
-                log.append(item)
-            raise Killed
-        if self.steps_left is not None:
-            self.steps_left -= 1
-        log.append(item)
 
     def runs(self) -> list[PredictionRun]:
         return [decode_predictions(m.value, Envelope.from_headers(m.headers)) for m in self.predictions]
-
-
-class Topic:
-    def __init__(self, broker: Broker, log: list[Message]) -> None:
-        self._broker, self._log = broker, log
-
-    async def send(self, *, key: bytes, value: bytes, headers: Any, **_: Any) -> Any:
-        await self._broker.take(self._log, Message(key, value, headers))
-        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        sent.set_result(SimpleNamespace(offset=len(self._log) - 1))
-        return sent
-
-
-class BrokersChangelog:
-    name = "changelog"
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    async def read(self, partition: int, is_enough: Callable[[Entries], bool]) -> Entries:
-        return dict(self._broker.changelog)
-
-    async def write(self, partition: int, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        for entry in entries:
-            await self._broker.take(self._broker.changelog, entry)
 
 
 class BrokersModels(models.Models):
@@ -145,7 +105,7 @@ def agent(
         settings,
         SimpleNamespace(),  # type: ignore[arg-type]
         serving=serving or serving_on(broker, configured),
-        checkpoints=Checkpoints(BrokersChangelog(broker), b"u"),
+        checkpoints=Checkpoints(BrokersChangelog(broker, broker.changelog), b"u"),
         predictions_topic=Topic(broker, broker.predictions),  # type: ignore[arg-type]
         latest_topic=None,
         dead_letters_topic=Topic(broker, broker.dead),  # type: ignore[arg-type]
@@ -266,24 +226,6 @@ def takeovers(broker: Broker) -> list[tuple[int, str]]:
     return changes
 
 
-def rows(runs: list[PredictionRun]) -> dict[int, set[tuple[Any, ...]]]:
-    """Everything that was published of a window, by its end."""
-    found: dict[int, set[tuple[Any, ...]]] = {}
-    for run in runs:
-        for t, end in enumerate(run.ts_close.tolist()):
-            present = run.mask[t]
-            content = (
-                run.model_id[0],
-                run.seq + t,
-                bool(run.warmup[t]),
-                run.instrument_ids[present].tobytes(),
-                run.scores[t, present].tobytes(),
-                run.ranks[t, present].tobytes(),
-            )
-            found.setdefault(end, set()).add(content)
-    return found
-
-
 @pytest.fixture(autouse=True)
 def _interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "INTERVAL_S", 0.0)
@@ -316,7 +258,7 @@ def test_what_was_announced_before_gives_the_same_bytes_whatever_is_killed_and_c
     ]
     asyncio.run(run(broker, lives))
     changes = [(0, "a"), (first + 1, "b"), (second + 1, "c")]
-    assert rows(broker.runs()) == rows(oracle([c for c in changes if c[0] <= N]))
+    assert published(broker.runs()) == published(oracle([c for c in changes if c[0] <= N]))
     assert len(broker.dead) >= 1
 
 
@@ -343,10 +285,10 @@ def test_announcements_at_any_moment_never_mix_models(
             broker.announcements.append(announcement(number, letter, ENDS[since], number + 1))
 
     asyncio.run(run(broker, lives, announce))
-    found = rows(broker.runs())
+    found = published(broker.runs())
     assert sorted(found) == ENDS
     assert {len(contents) for contents in found.values()} == {1}  # never two models, never other bytes
-    assert found == rows(oracle(takeovers(broker)))
+    assert found == published(oracle(takeovers(broker)))
 
 
 def test_a_setting_changes_the_model_behind_what_was_published(
@@ -361,7 +303,7 @@ def test_a_setting_changes_the_model_behind_what_was_published(
         await agent(broker, "b").process(0, [event(broker, n) for n in range(len(broker.graphs))])
 
     asyncio.run(two_releases())
-    assert rows(broker.runs()) == rows(oracle([(0, "a"), (10, "b")]))
+    assert published(broker.runs()) == published(oracle([(0, "a"), (10, "b")]))
     assert np.unique([run.model_id for run in broker.runs()]).tolist() == ["a" * 16, "b" * 16]
 
 
@@ -383,7 +325,7 @@ def test_live_a_timer_looks_beside_the_work_and_a_batch_decides(
         await stage.process(0, [event(broker, n) for n in range(15, N)])
 
     asyncio.run(go_live())
-    assert rows(broker.runs()) == rows(oracle([(0, "a"), (15, "b")]))
+    assert published(broker.runs()) == published(oracle([(0, "a"), (15, "b")]))
     assert len(broker.dead) == 1
 
 
@@ -410,10 +352,10 @@ def test_a_configured_model_that_is_gone_is_followed_by_the_one_configured_now(
         await agent(broker).process(0, [event(broker, n) for n in range(10)])
 
     asyncio.run(until_killed())
-    expected = rows(oracle([(0, "a"), (10, "b")]))
+    expected = published(oracle([(0, "a"), (10, "b")]))
     monkeypatch.delitem(MODELS, "a")
     asyncio.run(agent(broker, "b").process(0, [event(broker, n) for n in range(N)]))
-    assert rows(broker.runs()) == expected
+    assert published(broker.runs()) == expected
 
 
 def test_a_successor_that_dies_before_it_has_caught_up_does_not_hide_what_was_published(
@@ -430,4 +372,4 @@ def test_a_successor_that_dies_before_it_has_caught_up_does_not_hide_what_was_pu
         await agent(broker).process(0, [event(broker, n) for n in range(5, N)])
 
     asyncio.run(three_lives())
-    assert rows(broker.runs()) == rows(oracle([(0, "a"), (20, "b")]))
+    assert published(broker.runs()) == published(oracle([(0, "a"), (20, "b")]))
