@@ -50,27 +50,30 @@ def normalize(raw: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.f
 
 @kernel
 def _median(values: NDArray[np.float64], count: int) -> float:
-    # Hoare's selection; reorders values[:count].
+    # Selection by partitions that do not branch on values, whose order no processor foretells; reorders values[:count].
     middle = count // 2
-    left, right = 0, count - 1
-    while left < right:
-        pivot = values[(left + right) // 2]
-        i, j = left, right
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            right = j
-        elif middle >= i:
-            left = i
-        else:
+    left, right = 0, count
+    while right - left > 1:
+        a, b, c = values[left], values[(left + right) // 2], values[right - 1]
+        pivot = max(min(a, b), min(max(a, b), c))
+        below = left
+        for i in range(left, right):
+            value = values[i]
+            values[i] = values[below]
+            values[below] = value
+            below += int(value < pivot)
+        if middle < below:
+            right = below
+            continue
+        equal = below
+        for i in range(below, right):
+            value = values[i]
+            values[i] = values[equal]
+            values[equal] = value
+            equal += int(value == pivot)
+        if middle < equal:
             break
+        left = equal
     upper = float(values[middle])
     if count % 2 == 1:
         return upper

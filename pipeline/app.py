@@ -19,6 +19,7 @@ from pipeline.agents.directory import Directory
 from pipeline.agents.graphs import GraphsStage
 from pipeline.agents.models import Models
 from pipeline.agents.outcomes import OutcomesHub, OutcomesStage
+from pipeline.agents.publishing import TopicSink
 from pipeline.agents.scoring import ScoringStage
 from pipeline.agents.serving_model import ServingModel
 from pipeline.agents.stage import Stage
@@ -62,9 +63,8 @@ def build_app(
         Of the checkpoints' changelog topics.
     """
     app = faust.App(consumer_group(config, role), **_settings(config, role, worker_id, replication_factor))
-    install_transport(app)
+    install_transport(app, is_live=config.mode == "live")
     topics = config.topics
-    graphs = _topic(app, topics.graphs)
 
     def offsets_of(source: str) -> BrokerOffsets:
         return BrokerOffsets(config, consumer_group(config, role), source)
@@ -72,7 +72,7 @@ def build_app(
     # For strategies that restart; nobody may trade on a replay or on the shadow.
     publishes_latest = role == "student" and config.mode == "live"
     models = Models(config, role)
-    dead_letters = _topic(app, topics.dead_letters)
+    dead_letters = TopicSink(app, topics.dead_letters)
     serving = ServingModel(config, model, models, dead_letters)
     scoring = ScoringStage(
         app,
@@ -80,8 +80,8 @@ def build_app(
         offsets_of(topics.graphs),
         serving=serving,
         checkpoints=_checkpoints(app, config, "scoring"),
-        predictions_topic=_topic(app, topics.predictions),
-        latest_topic=_topic(app, topics.predictions_latest) if publishes_latest else None,
+        predictions_topic=TopicSink(app, topics.predictions),
+        latest_topic=TopicSink(app, topics.predictions_latest) if publishes_latest else None,
         dead_letters_topic=dead_letters,
     )
     stages: list[Stage] = [scoring]
@@ -94,7 +94,7 @@ def build_app(
             offsets_of(topics.windows),
             checkpoints=_checkpoints(app, config, "graphs"),
             directory=Directory(config),
-            graphs_topic=graphs,
+            graphs_topic=TopicSink(app, topics.graphs),
             dead_letters_topic=dead_letters,
             successor=scoring if is_live else None,
         )
@@ -102,7 +102,7 @@ def build_app(
             app,
             config,
             offsets_of(topics.ticks),
-            windows_topic=_topic(app, topics.windows),
+            windows_topic=TopicSink(app, topics.windows),
             dead_letters_topic=dead_letters,
             successor=builder if is_live else None,
         )
@@ -154,17 +154,17 @@ def build_outcomes_app(
     """
     group = consumer_group(config, "outcomes")
     app = faust.App(group, **_settings(config, "outcomes", worker_id, replication_factor))
-    install_transport(app)
+    install_transport(app, is_live=config.mode == "live")
     topics = config.topics
     hub = OutcomesHub(
         config,
         outcomes,
         policy,
         checkpoints=_checkpoints(app, config, "outcomes"),
-        outcomes_topic=_topic(app, topics.outcomes),
-        decisions_topic=_topic(app, topics.distill_decisions),
-        jobs_topic=_topic(app, topics.distill_jobs),
-        dead_letters_topic=_topic(app, topics.dead_letters),
+        outcomes_topic=TopicSink(app, topics.outcomes),
+        decisions_topic=TopicSink(app, topics.distill_decisions),
+        jobs_topic=TopicSink(app, topics.distill_jobs),
+        dead_letters_topic=TopicSink(app, topics.dead_letters),
     )
     # Topics of one partition each, which Faust assigns to the same worker.
     graphs = OutcomesStage(app, BrokerOffsets(config, group, topics.graphs), hub, "graphs")

@@ -17,22 +17,28 @@ from cs3g_model.errors import FeatureError
 from cs3g_model.features import FEATURE_NAMES, raw_features
 from cs3g_model.normalization import normalize
 from cs3g_model.snapshots import Snapshots
-from cs3g_model.window_columns import COLUMN_NAMES, WindowColumns, last_close_before
-from pipeline.errors import UnknownInstrumentError, WindowRunError
+from cs3g_model.window_columns import last_close_before
+from pipeline.errors import WindowRunError
 from pipeline.graph_config import GraphConfig, InstrumentDirectory
+from pipeline.graph_preparation import Axis, Preparation
 from pipeline.graph_state import GraphState
-from pipeline.lead_lag import leader_workspace
+from pipeline.lead_lag_sums import leader_workspace
 from pipeline.neighbor_slots import place_every_window
 from pipeline.rolling_relations import roll_relations
+from pipeline.row_columns import columns_of_rows
 from topics.runs import GraphRun
-from topics.types import UNDEF_PRICE, RecordArray, UInt32Array
+from topics.types import UNDEF_PRICE, RecordArray
 
 MAX_CELLS: Final = 2**19
 """Windows x instruments that are worth one piece of work: some 200 MB of columns and features."""
 
 
 def build_graphs(
-    rows: RecordArray, state: GraphState, directory: InstrumentDirectory, config: GraphConfig
+    rows: RecordArray,
+    state: GraphState,
+    directory: InstrumentDirectory,
+    config: GraphConfig,
+    prepared: Preparation | None = None,
 ) -> tuple[GraphRun | None, GraphState]:
     """Build the snapshots of complete windows. Pure.
 
@@ -47,6 +53,8 @@ def build_graphs(
         Names, sectors and announced relations.
     config
         What determines a snapshot.
+    prepared
+        From `prepare`; used where it suits, and nothing depends on it but the time that this takes.
 
     Returns
     -------
@@ -63,9 +71,12 @@ def build_graphs(
     if not len(rows):
         return None, state
     instrument_ids = state.instruments_with(rows["instrument_id"])
-    symbols = _symbols(instrument_ids, directory)
+    if prepared is None or not prepared.suits(state, directory, instrument_ids):
+        prepared = None
+    axis = Axis.of(instrument_ids, directory) if prepared is None else prepared.axis
+    begun = None if prepared is None else prepared.work
     new = state.grown(instrument_ids)
-    columns = _columns(rows, instrument_ids)
+    columns = columns_of_rows(rows, instrument_ids)
     mask = columns.mask
     previous = last_close_before(columns.close, mask, new.last_close)
     try:
@@ -89,23 +100,24 @@ def build_graphs(
         new.correlated_weights,
         config.lead_windows,
         config.lead_stride,
-        leader_workspace(config.lead_windows, len(instrument_ids)),
+        begun is not None,
+        leader_workspace(config.lead_windows, len(instrument_ids)) if begun is None else begun,
         new.leading,
         new.leading_weights,
         neighbors,
         weights,
     )
     first = config.neighbors + config.lead_neighbors
-    for _, edges in sorted(directory.edges.items()):
-        place_every_window(*edges.positions(instrument_ids), mask, first, neighbors, weights)
-        first += edges.width
+    for candidates, candidate_weights in axis.edges:
+        place_every_window(candidates, candidate_weights, mask, first, neighbors, weights)
+        first += candidates.shape[1]
     run = GraphRun(
         universe=config.universe,
         seq=state.seq,
         size_ns=config.size_ns,
         instrument_ids=instrument_ids,
-        symbols=symbols,
-        sector=np.array([directory.sectors.get(i, -1) for i in instrument_ids.tolist()], np.int16),
+        symbols=axis.symbols,
+        sector=axis.sector,
         ts_close=columns.ts_close,
         mask=mask,
         features=features,
@@ -129,6 +141,7 @@ def iter_graphs(
     state: GraphState,
     directory: InstrumentDirectory,
     config: GraphConfig,
+    prepared: Preparation | None = None,
     *,
     max_cells: int = MAX_CELLS,
 ) -> Iterator[tuple[GraphRun, GraphState]]:
@@ -141,7 +154,7 @@ def iter_graphs(
     step = max(1, max_cells // max(1, n_instruments))
     for first in range(0, len(starts), step):
         end = starts[first + step] if first + step < len(starts) else len(rows)
-        run, state = build_graphs(rows[starts[first] : end], state, directory, config)
+        run, state = build_graphs(rows[starts[first] : end], state, directory, config, prepared)
         if run is not None:
             yield run, state
 
@@ -156,26 +169,3 @@ def snapshots_of(run: GraphRun) -> Snapshots:
         neighbor_weights=run.neighbor_weights,
         relations=run.relations,
     )
-
-
-def _symbols(instrument_ids: UInt32Array, directory: InstrumentDirectory) -> tuple[str, ...]:
-    ids = instrument_ids.tolist()
-    if not directory.symbols.keys() >= set(ids):
-        unknown = tuple(i for i in ids if i not in directory.symbols)
-        raise UnknownInstrumentError(
-            f"instruments {', '.join(map(str, unknown[:5]))} tick but were never announced:"
-            " announce every instrument on the instruments topic before its first tick",
-            instrument_ids=unknown,
-        )
-    return tuple(map(directory.symbols.__getitem__, ids))
-
-
-def _columns(rows: RecordArray, instrument_ids: UInt32Array) -> WindowColumns:
-    new_window = np.diff(rows["ts_close"], prepend=-1) != 0
-    window = np.cumsum(new_window) - 1
-    columns = WindowColumns.zeros(rows["ts_close"][new_window], len(instrument_ids))
-    cell = window * len(instrument_ids) + np.searchsorted(instrument_ids, rows["instrument_id"])
-    columns.mask.reshape(-1)[cell] = True
-    for name in COLUMN_NAMES:
-        getattr(columns, name).reshape(-1)[cell] = rows[name]
-    return columns

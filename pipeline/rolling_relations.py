@@ -31,6 +31,7 @@ def roll_relations(
     correlated_weights: Float32Array,
     lead_windows: int,
     lead_stride: int,
+    is_begun: bool,
     work: Float64Array,
     leading: Int32Array,
     leading_weights: Float32Array,
@@ -54,8 +55,8 @@ def roll_relations(
         (depth, N) the last returns; updated in place.
     correlated, correlated_weights, leading, leading_weights
         (N, K1) and (N, K2) the last refresh's neighbors, strongest first, -1 for none; updated in place.
-    work
-        From `pipeline.lead_lag.leader_workspace`.
+    is_begun, work
+        Of the first window, as in `pipeline.lead_lag.find_leaders`.
     neighbors, weights
         (T, N, K) out: the first K1 + K2 slots are written.
     """
@@ -76,6 +77,8 @@ def roll_relations(
                 if int(instrument_ids[n]) % lead_stride == now % lead_stride:
                     turn[n_turn] = n
                     n_turn += 1
-            find_leaders(ring, now, lead_windows, turn[:n_turn], work, leading, leading_weights)
+            find_leaders(
+                ring, now, lead_windows, turn[:n_turn], is_begun and t == 0, work, leading, leading_weights
+            )
         place_present(correlated, correlated_weights, mask[t], 0, neighbors[t], weights[t])
         place_present(leading, leading_weights, mask[t], n_correlated, neighbors[t], weights[t])

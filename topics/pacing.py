@@ -2,42 +2,61 @@
 
 A broker should hold a fetch until there is data or `fetch_max_wait_ms` is over. The embedded one does not, and a
 consumer without news asks it some 1,700 times a second: a third of a core for the consumer, and more for the broker.
+So it rests, shortly when news are likely: markets have a beat, that of their feeds and of their windows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
+from topics.fine_timer import FineTimer
+
 LEAST_S: Final = 0.00025
+"""The shortest rest where news are to be expected."""
+
 MOST_S: Final = 0.001
-"""A message that comes after a long silence is at most so much late."""
+"""A message that comes when none was expected is at most so much late."""
+
+PROMPT_S: Final = 0.0001
+"""The shortest rest of a consumer that others wait for."""
 
 _SHARE: Final = 8
+_GAPS: Final = 16
 _HELD_S: Final = 0.05
 """An empty answer after so long was waited for by the broker itself."""
 
+_BACKLOG_BYTES: Final = 128 * 1024
+"""So much at once is a backlog, of which the next answer is fetched while this one is worked on."""
 
-@dataclass
+_LONGEST_WORK_S: Final = 0.005
+
+
 class FetchPacer:
-    """How long to rest after each answer: an eighth of the silence so far, within bounds; mutates self.
+    """How long to rest after each answer: an eighth of the time to when news may be expected; mutates self.
+
+    That is so long after the last ones as one of the last 16 times, or at once after news.
 
     Parameters
     ----------
-    most_s
-        The longest rest.
+    least_s, most_s
+        The shortest and the longest rest.
     now_s
         The time at the start.
     """
 
-    most_s: float
-    now_s: float
+    def __init__(self, least_s: float, most_s: float, now_s: float) -> None:
+        self._least_s = least_s
+        self._most_s = most_s
+        self._news_s = now_s
+        self._gaps_s: deque[float] = deque([0.0], maxlen=_GAPS)
 
     def rest_s(self, asked_s: float, answered_s: float, *, is_empty: bool) -> float:
         """Return for how long to rest after the answer to a fetch.
@@ -47,39 +66,105 @@ class FetchPacer:
         asked_s, answered_s
             When the fetch was sent and answered, by one clock.
         """
-        if not is_empty or answered_s - asked_s >= _HELD_S:
-            self.now_s = answered_s
+        silence_s = answered_s - self._news_s
+        if not is_empty:
+            self._gaps_s.append(silence_s)
+            self._news_s = answered_s
             return 0.0
-        return min(max((answered_s - self.now_s) / _SHARE, LEAST_S), self.most_s)
+        if answered_s - asked_s >= _HELD_S:
+            return 0.0
+        away_s = min(abs(gap_s - silence_s) for gap_s in self._gaps_s)
+        return min(max(away_s / _SHARE, self._least_s), self._most_s)
 
 
-def pace_fetches(consumer: AIOKafkaConsumer, *, most_s: float = MOST_S) -> AIOKafkaConsumer:
+class Work:
+    """Lets a consumer's thread wait while another one works on the messages; mutates self.
+
+    A thread that wakes meanwhile takes the interpreter from that work, and gives it back after the other core has
+    fallen asleep: some 0.1 ms each time. A backlog is the exception, of which more is fetched beside the work.
+    """
+
+    def __init__(self) -> None:
+        self._ended: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self) -> None:
+        """Say that messages have come; called in the consumer's thread."""
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def done(self) -> None:
+        """Say that they are done with; called in any thread."""
+        ended, loop = self._ended, self._loop
+        if ended is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(ended.set)
+
+    async def end(self) -> None:
+        """Wait until then, but not for long: what takes longer is rather a wait for the broker."""
+        if self._ended is None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), _LONGEST_WORK_S)
+        self._ended = None
+
+
+def pace_fetches(
+    consumer: AIOKafkaConsumer,
+    *,
+    least_s: float = LEAST_S,
+    most_s: float = MOST_S,
+    work: Work | None = None,
+) -> AIOKafkaConsumer:
     """Make a consumer rest after empty answers that came at once, and return it; call it before its start.
 
     Other requests, and the order of messages, stay as they are.
+
+    Parameters
+    ----------
+    least_s, most_s
+        The shortest and the longest rest.
+    work
+        What another thread makes of the messages; nothing is fetched meanwhile. None where nobody tells.
     """
     client = consumer._client
-    client.send = _paced(client.send, FetchPacer(most_s, time.monotonic()))
+    client.send = _Paced(client.send, FetchPacer(least_s, most_s, time.monotonic()), work)
     return consumer
 
 
-def is_empty(response: Any) -> bool:
-    """Return whether the answer to a fetch brings neither records nor an error."""
+def answer_bytes(response: Any) -> int:
+    """Return how many bytes of records the answer to a fetch brings; an error counts as one."""
     # A partition begins with its number and its error, and ends with its records.
-    return not any(
-        partition[1] or partition[-1] for _, partitions in response.topics for partition in partitions
+    return sum(
+        len(partition[-1] or b"") or int(partition[1] != 0)
+        for _, partitions in response.topics
+        for partition in partitions
     )
 
 
-def _paced(send: Callable[..., Awaitable[Any]], pacer: FetchPacer) -> Callable[..., Awaitable[Any]]:
-    async def paced(node_id: int, request: Any, **options: Any) -> Any:
+class _Paced:
+    def __init__(self, send: Callable[..., Awaitable[Any]], pacer: FetchPacer, work: Work | None) -> None:
+        self._send = send
+        self._pacer = pacer
+        self._work = work
+        self._idle_timers: list[FineTimer] = []  # brokers are asked side by side
+
+    async def __call__(self, node_id: int, request: Any, **options: Any) -> Any:
         if not isinstance(request, FetchRequest):
-            return await send(node_id, request, **options)
+            return await self._send(node_id, request, **options)
+        if self._work is not None:
+            await self._work.end()
         asked_s = time.monotonic()
-        response = await send(node_id, request, **options)
-        rest_s = pacer.rest_s(asked_s, time.monotonic(), is_empty=is_empty(response))
+        response = await self._send(node_id, request, **options)
+        n_bytes = answer_bytes(response)
+        rest_s = self._pacer.rest_s(asked_s, time.monotonic(), is_empty=not n_bytes)
+        if self._work is not None and 0 < n_bytes < _BACKLOG_BYTES:
+            self._work.begin()
         if rest_s:
-            await asyncio.sleep(rest_s)
+            await self._rest(rest_s)
         return response
 
-    return paced
+    async def _rest(self, seconds: float) -> None:
+        timer = self._idle_timers.pop() if self._idle_timers else FineTimer()
+        try:
+            await timer.sleep(seconds)
+        finally:
+            self._idle_timers.append(timer)

@@ -1,4 +1,4 @@
-"""Bytewax makes 1 s OHLCV by symbol of one-tick JSON messages; runs in the peers' environment and prints ticks/s.
+"""Bytewax makes 1 s OHLCV by symbol of one-tick JSON messages; prints ticks/s and bars.
 
 Arguments: bootstrap, topic, number of messages. The clock runs from the first message to the end of the topic.
 """

@@ -1,4 +1,4 @@
-"""Quix Streams makes 1 s OHLCV of one-tick JSON messages; runs in the peers' environment and prints ticks/s.
+"""Quix Streams makes 1 s OHLCV of one-tick JSON messages; runs in the peers' environment and prints ticks/s and bars.
 
 Arguments: bootstrap, topic, number of messages, folder for its state. The clock starts with the first message.
 """
@@ -19,7 +19,7 @@ app = Application(
     use_changelog_topics=False,
     loglevel="ERROR",
 )
-seen = {"n": 0, "started": 0.0}
+seen = {"n": 0, "started": 0.0, "rate": 0.0, "bars": 0}
 
 
 def count(tick):
@@ -27,9 +27,14 @@ def count(tick):
         seen["started"] = time.perf_counter()
     seen["n"] += 1
     if seen["n"] == wanted:
-        print(wanted / (time.perf_counter() - seen["started"]), flush=True)
+        seen["rate"] = wanted / (time.perf_counter() - seen["started"])
         app.stop()
     return tick
+
+
+def made(bar):
+    seen["bars"] += 1
+    return bar
 
 
 def first(tick):
@@ -50,5 +55,6 @@ def add(bar, tick):
 
 ticks = app.dataframe(app.topic(topic, value_deserializer="json")).apply(count)
 bars = ticks.tumbling_window(timedelta(seconds=1)).reduce(reducer=add, initializer=first).final()
-bars.to_topic(app.topic("quix.bars", value_serializer="json"))
+bars.apply(made).to_topic(app.topic("quix.bars", value_serializer="json"))
 app.run()
+print(seen["rate"], seen["bars"])

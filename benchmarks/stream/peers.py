@@ -25,12 +25,19 @@ BRIDGE: Final = "bridge"
 
 N_MESSAGES: Final = 300_000
 PARTITIONS: Final = 4
+OPEN_BARS: Final = 2
+"""Of an instrument, when the last of its ticks has come."""
+
 _HERE: Final = Path(__file__).parent
 _HEADERS: Final = [("content-type", b"application/json")]
 
 
-def json_ticks(filled: Filled, limit: int = N_MESSAGES) -> list[tuple[int, int, bytes]]:
-    """Return (partition, ms, value) of the first trades as one-tick JSON of the contract, in order of time."""
+Tick = tuple[int, int, bytes, bytes]
+"""Partition, ms, key and value of a message."""
+
+
+def json_ticks(filled: Filled, limit: int = N_MESSAGES) -> list[Tick]:
+    """Return the first trades as one-tick JSON of the contract by instrument, in order of time."""
     parts = []
     for messages in filled.messages.values():
         runs = [decode_ticks(m.value, Envelope.from_headers(m.headers)).records for m in messages[:-1]]
@@ -39,21 +46,31 @@ def json_ticks(filled: Filled, limit: int = N_MESSAGES) -> list[tuple[int, int, 
     records = join_records(parts)
     records = records[np.argsort(records["ts_event"], kind="stable")[:limit]]
     return [
-        (int(record["instrument_id"]) % PARTITIONS, int(record["ts_event"]) // 1_000_000, _json(record))
+        (
+            int(record["instrument_id"]) % PARTITIONS,
+            int(record["ts_event"]) // 1_000_000,
+            b"%d" % record["instrument_id"],
+            _json(record),
+        )
         for record in records
     ]
 
 
-async def fill(bootstrap: str, ticks: list[tuple[int, int, bytes]]) -> None:
-    """Make the topic and send the messages, as a producer of single ticks would."""
+async def fill(bootstrap: str, ticks: list[Tick]) -> None:
+    """Make the topic and send the messages, as a producer of single ticks would.
+
+    Without a key Quix Streams makes no windows at all: it skips the message.
+    """
     async with admin_client(bootstrap) as admin:
         settings = {"retention.ms": "-1"}
         await admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1, topic_configs=settings)])
     async with producer_for(bootstrap, linger_ms=20) as producer:
         sent = []
-        for partition, ts_ms, value in ticks:
+        for partition, ts_ms, key, value in ticks:
             sent.append(
-                await producer.send(TOPIC, value, partition=partition, timestamp_ms=ts_ms, headers=_HEADERS)
+                await producer.send(
+                    TOPIC, value, key=key, partition=partition, timestamp_ms=ts_ms, headers=_HEADERS
+                )
             )
             if len(sent) == 20_000:
                 await asyncio.gather(*sent)
@@ -61,18 +78,29 @@ async def fill(bootstrap: str, ticks: list[tuple[int, int, bytes]]) -> None:
         await producer.flush()
 
 
-def bytewax(python: Path, bootstrap: str, count: int) -> float:
-    """Return Bytewax's ticks/s."""
-    return _rate([python, _HERE / "peer_bytewax.py", bootstrap, TOPIC, count])
+def bytewax(python: Path, bootstrap: str, count: int) -> tuple[float, int]:
+    """Return Bytewax's ticks/s, and how many bars it made."""
+    return _run([python, _HERE / "peer_bytewax.py", bootstrap, TOPIC, count])
 
 
-def quix(python: Path, bootstrap: str, count: int, work: Path) -> float:
-    """Return Quix Streams' ticks/s."""
-    return _rate([python, _HERE / "peer_quix.py", bootstrap, TOPIC, count, work / "quix"])
+def quix(python: Path, bootstrap: str, count: int, work: Path) -> tuple[float, int]:
+    """Return Quix Streams' ticks/s, and how many bars it made."""
+    return _run([python, _HERE / "peer_quix.py", bootstrap, TOPIC, count, work / "quix"])
 
 
-def run_peers(python: Path | None, ticks: list[tuple[int, int, bytes]], work: Path) -> dict[str, float]:
-    """Return our bridge's and each peer's ticks/s on the same topic, one after the other."""
+def n_bars(ticks: list[Tick]) -> int:
+    """Return how many 1 s bars there are."""
+    return len({(key, ts_ms // 1000) for _, ts_ms, key, _ in ticks})
+
+
+def run_peers(python: Path | None, ticks: list[Tick], work: Path) -> dict[str, float]:
+    """Return our bridge's and each peer's ticks/s on the same topic, one after the other.
+
+    Raises
+    ------
+    RuntimeError
+        A peer did not make the bars that there are, all but those that are still open at the end.
+    """
     from benchmarks.stream.ingest import ingest  # it reads this module's topic
 
     found: dict[str, float] = {}
@@ -81,18 +109,27 @@ def run_peers(python: Path | None, ticks: list[tuple[int, int, bytes]], work: Pa
         found[BRIDGE] = ingest(broker.bootstrap, len(ticks))
         if python is None:
             return found
-        found["Bytewax"] = bytewax(python, broker.bootstrap, len(ticks))
-        found["Quix Streams"] = quix(python, broker.bootstrap, len(ticks), work)
+        made = {
+            "Bytewax": bytewax(python, broker.bootstrap, len(ticks)),
+            "Quix Streams": quix(python, broker.bootstrap, len(ticks), work),
+        }
+    bars = n_bars(ticks)
+    open_at_the_end = len({key for _, _, key, _ in ticks}) * OPEN_BARS
+    for name, (rate, count) in made.items():
+        if not bars - open_at_the_end <= count <= bars:
+            raise RuntimeError(f"{name} made {count} bars of {bars}")
+        found[name] = rate
     return found
 
 
-def _rate(command: list[Any]) -> float:
+def _run(command: list[Any]) -> tuple[float, int]:
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=300, check=False
     )
     if done.returncode:
         raise RuntimeError(f"{command[1]} failed:\n{done.stderr[-2000:]}")
-    return float(done.stdout.split()[0])
+    rate, count = done.stdout.split()
+    return float(rate), int(count)
 
 
 def _json(record: np.void) -> bytes:

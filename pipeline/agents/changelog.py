@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import faust
 
-from pipeline.agents.publishing import publish
+from pipeline.agents.publishing import TopicSink, publish
 from topics.envelope import Message
 from topics.tail import Record, read_tail
 
@@ -52,6 +52,7 @@ class TopicChangelog:
     def __init__(self, app: faust.App, bootstrap: str, name: str) -> None:
         self._bootstrap = bootstrap
         self._name = f"{app.conf.id}-{name}-changelog"
+        self._sink = TopicSink(app, self._name)
         raw: dict[str, Any] = {"key_serializer": "raw", "value_serializer": "raw"}
         self._topic = app.topic(
             # One partition, as the topics of windows and graphs have: a universe is one ordered sequence.
@@ -83,7 +84,7 @@ class TopicChangelog:
 
     async def write(self, partition: int, entries: Sequence[tuple[bytes, bytes]]) -> None:
         """Send entries in order and return once the broker has acknowledged all of them."""
-        await publish(self._topic, [Message(key, value, [], partition=partition) for key, value in entries])
+        await publish(self._sink, [Message(key, value, [], partition=partition) for key, value in entries])
 
 
 def _newest(records: Sequence[Record]) -> Entries:

@@ -6,6 +6,7 @@ checkpoint behind them are with the broker; what is delivered again ends at or b
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Any, Final
 
@@ -17,11 +18,13 @@ from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.directory import Directory
 from pipeline.agents.handover import Handover, Successor
 from pipeline.agents.offload import beside
-from pipeline.agents.publishing import dead_letter, publish
+from pipeline.agents.publishing import Sink, dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.barrier import WindowBarrier
 from pipeline.config import PipelineConfig
 from pipeline.errors import WindowRunError
+from pipeline.graph_config import InstrumentDirectory
+from pipeline.graph_preparation import Preparation, prepare
 from pipeline.graph_state import GraphState
 from pipeline.graphs import iter_graphs
 from topics.cuts import cut_graphs
@@ -29,7 +32,14 @@ from topics.envelope import Envelope, Message
 from topics.errors import SchemaError
 from topics.messages import graph_message
 from topics.runs import GraphRun, WindowRun
+from topics.types import NANOS_PER_SECOND
 from topics.windows_codec import decode_windows
+
+PREPARE_BEFORE_S: Final = 0.01
+"""Before the next window is expected: late, so that what was made ready is still in the cores' caches."""
+
+PREPARE_AFTER_S: Final = 0.02
+"""Behind a window that was handed over; by then all that follows from it is with the broker."""
 
 PIECE_CELLS: Final = 2**15
 """Windows x instruments after which a piece is sent: the scoring stage begins with it beside the next one."""
@@ -49,6 +59,8 @@ class _Universe:
             size_ns=config.window_size_ns,
         )
         self.unacknowledged: deque[tuple[int, EventT[Any]]] = deque()
+        self.directory: InstrumentDirectory | None = None
+        self.prepared: Preparation | None = None
 
     @property
     def can_acknowledge(self) -> bool:
@@ -71,8 +83,8 @@ class GraphsStage(Stage):
         *,
         checkpoints: Checkpoints,
         directory: Directory,
-        graphs_topic: faust.TopicT,
-        dead_letters_topic: faust.TopicT,
+        graphs_topic: Sink,
+        dead_letters_topic: Sink,
         successor: Successor[GraphRun] | None = None,
     ) -> None:
         super().__init__(app, offsets)
@@ -85,9 +97,13 @@ class GraphsStage(Stage):
         self._universe: _Universe | None = None
         self._read_offset = -1
         self._first_offset: int | None = None
+        self._preparing: asyncio.TimerHandle | None = None
 
     def forget(self) -> None:
         """Drop the state; the checkpoint has it."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._preparing = None
         self._universe = None
         self._read_offset = -1
         self._first_offset = None
@@ -125,14 +141,28 @@ class GraphsStage(Stage):
             if universe.barrier.frontier_ns(run.partition) < handover.after_ns:
                 return  # the topic brings earlier windows first
             universe.barrier.add(run)
-            await self._build(universe, handover.envelope)
+            if await self._build(universe, handover.envelope) and self._preparing is None:
+                loop = asyncio.get_running_loop()
+                wait_s = max(
+                    self._config.window_size_ns / NANOS_PER_SECOND - PREPARE_BEFORE_S, PREPARE_AFTER_S
+                )
+                self._preparing = loop.call_later(wait_s, self._prepare, universe)
 
-    async def _build(self, universe: _Universe, envelope: Envelope) -> None:
+    def _prepare(self, universe: _Universe) -> None:
+        self._preparing = None
+        if universe.directory is not None:
+            universe.prepared = prepare(universe.state, universe.directory, self._config.graph)
+
+    async def _build(self, universe: _Universe, envelope: Envelope) -> bool:
+        """Send the snapshots that became complete; return whether there were any."""
         rows = universe.barrier.take()
         if not len(rows):
-            return
+            return False
         directory = await self._directory.describe(universe.state.instruments_with(rows["instrument_id"]))
-        pieces = iter_graphs(rows, universe.state, directory, self._config.graph, max_cells=PIECE_CELLS)
+        universe.directory = directory
+        pieces = iter_graphs(
+            rows, universe.state, directory, self._config.graph, universe.prepared, max_cells=PIECE_CELLS
+        )
         n_windows = int(rows["ts_close"][-1] - rows["ts_close"][0]) // self._config.window_size_ns + 1
         while (piece := await beside(n_windows, len(rows), next, pieces, None)) is not None:
             graphs, state = piece
@@ -142,6 +172,7 @@ class GraphsStage(Stage):
                 )
             await self._publish_graphs(graphs, envelope)
             universe.state = state
+        return True
 
     async def checkpoint_if_due(self) -> None:
         """Write the state if it moved and the last checkpoint is old enough, and acknowledge what it covers."""

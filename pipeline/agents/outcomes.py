@@ -20,7 +20,7 @@ from faust.types import EventT
 
 from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import SourceOffsets
-from pipeline.agents.publishing import dead_letter, publish
+from pipeline.agents.publishing import Sink, dead_letter, publish
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
 from pipeline.errors import GraphRunError
@@ -77,10 +77,10 @@ class OutcomesHub:
         policy: TriggerPolicy,
         *,
         checkpoints: Checkpoints,
-        outcomes_topic: faust.TopicT,
-        decisions_topic: faust.TopicT,
-        jobs_topic: faust.TopicT,
-        dead_letters_topic: faust.TopicT,
+        outcomes_topic: Sink,
+        decisions_topic: Sink,
+        jobs_topic: Sink,
+        dead_letters_topic: Sink,
     ) -> None:
         self._config = config
         self._outcomes = outcomes

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, Protocol
 
-from faust.types import EventT, TopicT
+import faust
+from faust.types import EventT
 
 from topics.control import DeadLetter
 from topics.envelope import Message
@@ -17,10 +18,56 @@ MAX_DEAD_LETTER_BYTES: Final = 4 * 1024 * 1024
 """Half of what a topic takes, since JSON carries the payload in base64."""
 
 
-async def publish(topic: TopicT, messages: Iterable[Message]) -> list[int]:
+class Sink(Protocol):
+    """A topic that messages are sent to."""
+
+    async def send(
+        self,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: list[tuple[str, bytes]],
+        partition: int | None,
+        timestamp: float | None,
+    ) -> Awaitable[Any]:
+        """Hand a message to the producer; what is returned waits until the broker has it, and has its `offset`.
+
+        Parameters
+        ----------
+        timestamp
+            Event time, seconds since the UNIX epoch; None for the producer's clock.
+        """
+
+
+class TopicSink:
+    """A topic, by the application's producer.
+
+    Faust's own topic objects do the same, and for every message some things more: futures and sensors of their own.
+    """
+
+    def __init__(self, app: faust.App, name: str) -> None:
+        self._app = app
+        self._name = name
+
+    async def send(
+        self,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: list[tuple[str, bytes]],
+        partition: int | None,
+        timestamp: float | None,
+    ) -> Awaitable[Any]:
+        """Hand a message to the producer; see `Sink`."""
+        producer = await self._app.maybe_start_producer()
+        sent: Awaitable[Any] = await producer.send(self._name, key, value, partition, timestamp, headers)
+        return sent
+
+
+async def publish(sink: Sink, messages: Iterable[Message]) -> list[int]:
     """Send messages in order and return their offsets once the broker has acknowledged all of them."""
     sent = [
-        await topic.send(
+        await sink.send(
             key=message.key,
             value=message.value,
             headers=message.headers,

@@ -18,7 +18,7 @@ from pipeline.agents.checkpoints import Checkpoints
 from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.handover import Handover
 from pipeline.agents.offload import beside
-from pipeline.agents.publishing import dead_letter, publish
+from pipeline.agents.publishing import Sink, dead_letter, publish
 from pipeline.agents.serving_model import ServingModel
 from pipeline.agents.stage import Stage
 from pipeline.config import PipelineConfig
@@ -55,9 +55,9 @@ class ScoringStage(Stage):
         *,
         serving: ServingModel,
         checkpoints: Checkpoints,
-        predictions_topic: faust.TopicT,
-        latest_topic: faust.TopicT | None,
-        dead_letters_topic: faust.TopicT,
+        predictions_topic: Sink,
+        latest_topic: Sink | None,
+        dead_letters_topic: Sink,
     ) -> None:
         super().__init__(app, offsets)
         self._config = config

@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-import faust
 from faust.types import EventT
 
 from cs3g_model.errors import ModelError
 from cs3g_model.protocol import StreamingModel
 from pipeline.agents.models import Models, Published
-from pipeline.agents.publishing import publish
+from pipeline.agents.publishing import Sink, publish
 from pipeline.config import PipelineConfig
 from pipeline.errors import NonFiniteScoreError
 from pipeline.scoring import ScoringState
@@ -61,7 +60,7 @@ class ServingModel:
         config: PipelineConfig,
         configured: StreamingModel,
         models: Models,
-        dead_letters_topic: faust.TopicT,
+        dead_letters_topic: Sink,
     ) -> None:
         self._config = config
         self._configured = configured

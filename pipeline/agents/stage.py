@@ -19,7 +19,7 @@ import faust
 from faust.types import EventT, StreamT
 
 from pipeline.agents.delivery import OrderedDelivery, SourceOffsets
-from pipeline.agents.transport import receiving
+from pipeline.agents.transport import done_with_messages, receiving
 
 MAX_QUEUED_MESSAGES: Final = 1024
 """No more are asked for while so many of at most a few hundred KiB wait; one fetch may bring more."""
@@ -130,6 +130,7 @@ class Stage(abc.ABC):
                 events = await self._delivery.admit(self._next_batch())
                 if events:
                     await self.process_all(_by_partition(events))
+            done_with_messages(self.app)
             await asyncio.sleep(0)  # numerical work must not starve the consumer's callbacks
 
     def _next_batch(self) -> list[EventT[Any]]:

@@ -17,7 +17,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, EventT, ServiceT
 
-from topics.pacing import pace_fetches
+from topics.pacing import MOST_S, PROMPT_S, Work, pace_fetches
 
 _POLL_S: Final = 1.0
 _SHARE_MESSAGES: Final = 64
@@ -45,7 +45,10 @@ class Receiver(Protocol):
 
 class _Thread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
-        return pace_fetches(super()._create_worker_consumer(transport))
+        consumer = super()._create_worker_consumer(transport)
+        if transport.work is None:
+            return pace_fetches(consumer, least_s=MOST_S)
+        return pace_fetches(consumer, least_s=PROMPT_S, work=transport.work)
 
     async def _fetch_records(
         self,
@@ -146,14 +149,28 @@ class _Consumer(driver.Consumer):
 class _Transport(driver.Transport):
     Consumer = _Consumer
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, is_live: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.work = Work() if is_live else None
         self.receivers: dict[str, Receiver] = {}
 
 
-def install_transport(app: faust.App) -> None:
-    """Give an application the transport; call it before anything asks for the application's own."""
-    app.transport = _Transport(app.conf.broker_consumer, app)
+def install_transport(app: faust.App, *, is_live: bool) -> None:
+    """Give an application the transport; call it before anything asks for the application's own.
+
+    Parameters
+    ----------
+    is_live
+        Whether latency counts: nothing is then fetched until receivers say that they are done, but for a backlog.
+    """
+    app.transport = _Transport(app.conf.broker_consumer, app, is_live=is_live)
+
+
+def done_with_messages(app: faust.App) -> None:
+    """Say that a receiver has worked through what it had, where the application has this transport."""
+    work = getattr(app.transport, "work", None)
+    if work is not None:
+        work.done()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from faust.types import EventT
 
 from pipeline.agents.delivery import SourceOffsets
 from pipeline.agents.handover import Handover, Successor
-from pipeline.agents.publishing import publish
+from pipeline.agents.publishing import Sink, publish
 from pipeline.agents.stage import Stage
 from pipeline.agents.tick_partition import TickBatch, TickPartition, undecodable
 from pipeline.config import PipelineConfig
@@ -54,8 +54,8 @@ class WindowsStage(Stage):
         config: PipelineConfig,
         offsets: SourceOffsets,
         *,
-        windows_topic: faust.TopicT,
-        dead_letters_topic: faust.TopicT,
+        windows_topic: Sink,
+        dead_letters_topic: Sink,
         successor: Successor[WindowRun] | None = None,
     ) -> None:
         super().__init__(app, offsets)

@@ -85,7 +85,7 @@ async def running(bootstrap: str, topic: str, group: str, folder: Path) -> Async
         broker_commit_interval=0.1,
         consumer_auto_offset_reset="earliest",
     )
-    install_transport(app)
+    install_transport(app, is_live=True)
     stage = Recorder(app, topic)
     source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.lead_lag import find_leaders, leader_workspace
+from pipeline.lead_lag import find_leaders
+from pipeline.lead_lag_sums import leader_workspace
 
 Ring = NDArray[np.float32]
 
@@ -14,7 +15,7 @@ def leaders_of(ring: Ring, seq: int, windows: int, k: int) -> tuple[NDArray[np.i
     neighbors, weights = np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32)
     everyone, work = np.arange(n, dtype=np.int32), leader_workspace(windows, n)
     work[:] = np.nan  # holds nothing between calls
-    find_leaders(ring, seq, windows, everyone, work, neighbors, weights)
+    find_leaders(ring, seq, windows, everyone, False, work, neighbors, weights)
     return neighbors, weights
 
 
@@ -101,7 +102,7 @@ def test_only_the_destinations_are_written_and_others_move_no_bit() -> None:
     whole = leaders_of(ring, seq, 40, 2)
     neighbors, weights = np.full((40, 2), -7, np.int32), np.full((40, 2), -7, np.float32)
     turn = np.array([3, 8, 20], np.int32)
-    find_leaders(ring, seq, 40, turn, leader_workspace(40, 40), neighbors, weights)
+    find_leaders(ring, seq, 40, turn, False, leader_workspace(40, 40), neighbors, weights)
     assert neighbors[turn].tobytes() == whole[0][turn].tobytes()
     assert weights[turn].tobytes() == whole[1][turn].tobytes()
     rest = np.setdiff1d(np.arange(40), turn)

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correlation import correlate
-from pipeline.lead_lag import find_leaders, leader_workspace
+from pipeline.lead_lag import find_leaders
+from pipeline.lead_lag_sums import leader_workspace
 from pipeline.rolling_relations import roll_relations
 
 WINDOWS, N, K, STRIDE, DEPTH = 30, 7, 2, 4, 6
@@ -24,7 +25,7 @@ def roll(returns: NDArray[np.float64], mask: NDArray[np.bool_], cuts: list[int])
         neighbors, weights = np.empty(shape, np.int32), np.empty(shape, np.float32)
         roll_relations(
             returns[start:stop], valid[start:stop], mask[start:stop], IDS, start, ring,
-            DEPTH, STRIDE, *state, LEAD_DEPTH, LEAD_STRIDE, leader_workspace(LEAD_DEPTH, N), *lead,
+            DEPTH, STRIDE, *state, LEAD_DEPTH, LEAD_STRIDE, False, leader_workspace(LEAD_DEPTH, N), *lead,
             neighbors, weights,
         )  # fmt: skip
         out.append(np.stack([neighbors, weights]).astype(np.float64))
@@ -55,7 +56,7 @@ def test_refreshes_go_by_seq_and_id_and_neighbors_are_present() -> None:
                 ring[: refreshed + 1] = history[: refreshed + 1]
                 turn = np.array([i], np.int32)
                 work = leader_workspace(LEAD_DEPTH, N)
-                find_leaders(ring, refreshed, LEAD_DEPTH, turn, work, found, strength)
+                find_leaders(ring, refreshed, LEAD_DEPTH, turn, False, work, found, strength)
             compare(neighbors[t, i, K:], weights[t, i, K:], found[i], strength[i], mask[t], i)
 
 
