@@ -38,6 +38,8 @@ FEATURE_SCHEMA_VERSION: Final = 1
 RETURN_LIMIT: Final = 0.40
 """Returns are clipped to +-40 %: beyond it nearly everything is a split or an error."""
 
+_PRICE_COLUMNS: Final = ("open", "high", "low", "close")
+_NO_COLUMN: Final = 8
 _PRICE_UNIT: Final = 1e-9
 _PARKINSON: Final = 1.0 / (2.0 * math.sqrt(math.log(2.0)))
 
@@ -72,13 +74,14 @@ def raw_features(
         raise FeatureError(f"`size_ns` (={size_ns}) must be > 0")
     if previous_close.shape != c.mask.shape:
         raise ShapeError(f"`previous_close` must have the shape {c.mask.shape}, was {previous_close.shape}")
-    for name in ("open", "high", "low", "close"):
-        prices = getattr(c, name)[c.mask]
-        if prices.size and (prices.min() <= 0 or prices.max() == UNDEFINED_PRICE):
-            raise FeatureError(f"`{name}` must be > 0 and defined wherever `mask` is set")
-    for name in FLOAT_COLUMNS:
-        if not np.isfinite(getattr(c, name)[c.mask]).all():
-            raise FeatureError(f"`{name}` must be finite wherever `mask` is set")
+    broken = _first_broken(
+        c.mask, c.open, c.high, c.low, c.close, *(getattr(c, name) for name in FLOAT_COLUMNS)
+    )
+    if 0 <= broken < len(_PRICE_COLUMNS):
+        raise FeatureError(f"`{_PRICE_COLUMNS[broken]}` must be > 0 and defined wherever `mask` is set")
+    if broken >= 0:
+        name = FLOAT_COLUMNS[broken - len(_PRICE_COLUMNS)]
+        raise FeatureError(f"`{name}` must be finite wherever `mask` is set")
     out = np.zeros((*c.mask.shape, len(FEATURE_NAMES)), np.float64)
     _fill_features(
         c.ts_close,
@@ -103,6 +106,43 @@ def raw_features(
         out,
     )
     return out
+
+
+@kernel
+def _first_broken(
+    mask: NDArray[np.bool_],
+    open_: NDArray[np.int64],
+    high: NDArray[np.int64],
+    low: NDArray[np.int64],
+    close: NDArray[np.int64],
+    notional: NDArray[np.float64],
+    sum_sq_return: NDArray[np.float64],
+    spread_sum: NDArray[np.float64],
+    quote_imbalance_sum: NDArray[np.float64],
+) -> int:
+    # The place of the first column with a value that no present cell may have, -1 for none.
+    first = _NO_COLUMN
+    for t in range(mask.shape[0]):
+        for n in range(mask.shape[1]):
+            if not mask[t, n]:
+                continue
+            if not 0 < open_[t, n] < UNDEFINED_PRICE:
+                first = min(first, 0)
+            if not 0 < high[t, n] < UNDEFINED_PRICE:
+                first = min(first, 1)
+            if not 0 < low[t, n] < UNDEFINED_PRICE:
+                first = min(first, 2)
+            if not 0 < close[t, n] < UNDEFINED_PRICE:
+                first = min(first, 3)
+            if not math.isfinite(notional[t, n]):
+                first = min(first, 4)
+            if not math.isfinite(sum_sq_return[t, n]):
+                first = min(first, 5)
+            if not math.isfinite(spread_sum[t, n]):
+                first = min(first, 6)
+            if not math.isfinite(quote_imbalance_sum[t, n]):
+                first = min(first, 7)
+    return first if first < _NO_COLUMN else -1
 
 
 @kernel

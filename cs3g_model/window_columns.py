@@ -62,19 +62,20 @@ class WindowColumns:
     ts_last: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            shape = getattr(self, field.name).shape
-            expected = self.mask.shape[:1] if field.name == "ts_close" else self.mask.shape
-            if self.mask.ndim != 2 or shape != expected:
-                raise ShapeError(f"`{field.name}` must have the shape {expected} of `mask`, was {shape}")
+        shape = self.mask.shape
+        for name in ("ts_close", *COLUMN_NAMES):
+            found, expected = getattr(self, name).shape, shape[:1] if name == "ts_close" else shape
+            if len(shape) != 2 or found != expected:
+                raise ShapeError(f"`{name}` must have the shape {expected} of `mask`, was {found}")
 
     @classmethod
     def zeros(cls, ts_close: NDArray[np.int64], n_instruments: int) -> WindowColumns:
         """Make windows in which nothing ticked, to be filled in."""
         shape = (len(ts_close), n_instruments)
-        columns: dict[str, Any] = {
-            name: np.zeros(shape, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in COLUMN_NAMES
-        }
+        # Of one block: zeros of either type are the same bytes.
+        block = np.zeros((len(COLUMN_NAMES), *shape), np.int64)
+        columns: dict[str, Any] = dict(zip(COLUMN_NAMES, block, strict=True))
+        columns |= {name: columns[name].view(np.float64) for name in FLOAT_COLUMNS}
         return cls(ts_close=ts_close, mask=np.zeros(shape, np.bool_), **columns)
 
 

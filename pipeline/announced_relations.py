@@ -58,6 +58,8 @@ class Edges:
         n = len(instrument_ids)
         neighbors = np.full((n, self.width), -1, np.int32)
         weights = np.zeros((n, self.width), np.float32)
+        if not n:
+            return neighbors, weights
         place = np.minimum(np.searchsorted(instrument_ids, self.others), n - 1)
         found = np.where(instrument_ids[place] == self.others, place, -1)
         rows = np.minimum(np.searchsorted(instrument_ids, self.instrument_ids), n - 1)

@@ -10,10 +10,13 @@ from collections import deque
 
 import numpy as np
 
+from cs3g_model.jit import kernel
 from pipeline.errors import WindowRunError
 from topics.runs import WINDOW_ROW_DTYPE, WindowRun
 from topics.ticks import join_records, take_records
-from topics.types import RecordArray
+from topics.types import Int64Array, RecordArray
+
+_ORDER, _BEYOND, _STRAY = 1, 2, 3
 
 
 class WindowBarrier:
@@ -72,18 +75,20 @@ class WindowBarrier:
     def take(self) -> RecordArray:
         """Hand over the rows of the complete windows not taken yet, by (ts_close, instrument_id)."""
         complete = self.complete_ns
-        taken = [np.empty(0, WINDOW_ROW_DTYPE)]
-        for waiting in self._waiting:
+        taken, starts = [np.empty(0, WINDOW_ROW_DTYPE)], np.zeros(len(self._waiting) + 1, np.int64)
+        for partition, waiting in enumerate(self._waiting):
+            starts[partition + 1] = starts[partition]
             while waiting and waiting[0]["ts_close"][0] <= complete:
                 rows = waiting.popleft()
-                end = np.searchsorted(rows["ts_close"], complete, side="right")
+                end = int(np.searchsorted(rows["ts_close"], complete, side="right"))
                 taken.append(rows[:end])
+                starts[partition + 1] += end
                 if end < len(rows):
                     waiting.appendleft(rows[end:])
         if len(taken) == 1:
             return taken[0]
         rows = join_records(taken)
-        return take_records(rows, np.lexsort((rows["instrument_id"], rows["ts_close"])))
+        return take_records(rows, _merged(rows, starts))
 
     def _check(self, run: WindowRun) -> None:
         for name, actual, expected in (
@@ -98,21 +103,57 @@ class WindowBarrier:
                 f"`partition` (={run.partition}) must be in 0..{partitions - 1}:"
                 " the topic has more tick partitions than configured"
             )
-        rows = run.rows
-        if not len(rows):
-            return
-        ts_close, instrument_id = rows["ts_close"], rows["instrument_id"]
-        step = np.diff(ts_close)
-        if ((step < 0) | ((step == 0) & (instrument_id[1:] <= instrument_id[:-1]))).any():
+        fault, at = _first_fault(run.rows, run.frontier_ns, run.partition, partitions)
+        if fault == _ORDER:
             raise WindowRunError("`rows` must ascend strictly by (ts_close, instrument_id)")
-        if ts_close[-1] > run.frontier_ns:
+        if fault == _BEYOND:
             raise WindowRunError(
-                f"the last ts_close (={ts_close[-1]}) must be <= `frontier_ns` (={run.frontier_ns})"
+                f"a ts_close (={run.rows['ts_close'][at]}) must be <= `frontier_ns` (={run.frontier_ns})"
             )
         # Otherwise two partitions could hold rows of one instrument and window.
-        stray = instrument_id % np.uint32(partitions) != run.partition
-        if stray.any():
+        if fault == _STRAY:
+            instrument = run.rows["instrument_id"][at]
             raise WindowRunError(
-                f"instrument {instrument_id[stray][0]} must be in partition"
-                f" {instrument_id[stray][0] % partitions} of {partitions}, was in {run.partition}"
+                f"instrument {instrument} must be in partition {instrument % partitions} of {partitions},"
+                f" was in {run.partition}"
             )
+
+
+@kernel
+def _first_fault(rows: RecordArray, frontier_ns: int, partition: int, partitions: int) -> tuple[int, int]:
+    # What is wrong, and at which row.
+    for i in range(len(rows)):
+        row = rows[i]
+        if i > 0:
+            before = rows[i - 1]
+            if row.ts_close < before.ts_close or (
+                row.ts_close == before.ts_close and row.instrument_id <= before.instrument_id
+            ):
+                return _ORDER, i
+        if row.ts_close > frontier_ns:
+            return _BEYOND, i
+        if row.instrument_id % partitions != partition:
+            return _STRAY, i
+    return 0, -1
+
+
+@kernel
+def _merged(rows: RecordArray, starts: Int64Array) -> Int64Array:
+    # The places of rows in order: those of each partition, starts[p] to starts[p + 1], are.
+    heads = starts[:-1].copy()
+    order = np.empty(len(rows), np.int64)
+    for i in range(len(rows)):
+        first = -1
+        for p in range(len(heads)):
+            if heads[p] == starts[p + 1]:
+                continue
+            if first >= 0:
+                row, best = rows[heads[p]], rows[heads[first]]
+                if row.ts_close > best.ts_close or (
+                    row.ts_close == best.ts_close and row.instrument_id >= best.instrument_id
+                ):
+                    continue
+            first = p
+        order[i] = heads[first]
+        heads[first] += 1
+    return order

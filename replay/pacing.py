@@ -5,7 +5,6 @@ The tick of time ts is due at t0 + (ts - ts0) / speed, less what a cap on idle g
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from typing import Final, Protocol
@@ -14,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError
+from topics.fine_timer import FineTimers
 from topics.types import NANOS_PER_SECOND, Int64Array
-
-_COARSE_S: Final = 0.002
-"""From here on the event loop's own timer is fine enough for all but the end."""
 
 
 class Clock(Protocol):
@@ -33,19 +30,16 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's monotonic clock."""
 
+    def __init__(self) -> None:
+        self._timers = FineTimers()
+
     def now_ns(self) -> int:
         """Return monotonic ns."""
         return time.monotonic_ns()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, to some 0.1 ms; 0 lets others run."""
-        # The event loop wakes at whole milliseconds: a thread sleeps the rest.
-        end_ns = self.now_ns() + round(seconds * NANOS_PER_SECOND)
-        if seconds <= 0 or seconds >= _COARSE_S:
-            await asyncio.sleep(max(seconds - _COARSE_S, 0.0))
-        rest_s = (end_ns - self.now_ns()) / NANOS_PER_SECOND
-        if rest_s > 0:
-            await asyncio.get_running_loop().run_in_executor(None, time.sleep, rest_s)
+        """Wait, on Linux to some 0.1 ms; 0 lets others run."""
+        await self._timers.sleep(seconds)
 
 
 class Schedule:

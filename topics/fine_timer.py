@@ -49,6 +49,21 @@ class FineTimer:
             loop.remove_reader(self._file)
 
 
+class FineTimers:
+    """Sleeps like those of `FineTimer`, any number at a time."""
+
+    def __init__(self) -> None:
+        self._idle: list[FineTimer] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so long; 0 lets others run."""
+        timer = self._idle.pop() if self._idle else FineTimer()
+        try:
+            await timer.sleep(seconds)
+        finally:
+            self._idle.append(timer)
+
+
 def _wake(woken: asyncio.Future[None]) -> None:
     # A timer that is set again is not ready any more, so what it counts need not be read.
     if not woken.done():

@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
-from topics.fine_timer import FineTimer
+from topics.fine_timer import FineTimers
 
 LEAST_S: Final = 0.00025
 """The shortest rest where news are to be expected."""
@@ -87,24 +87,44 @@ class Work:
     def __init__(self) -> None:
         self._ended: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended_here: asyncio.Event | None = None
 
     def begin(self) -> None:
         """Say that messages have come; called in the consumer's thread."""
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
 
+    def begin_here(self) -> None:
+        """Say that such messages are handed on; called in the thread that works on them."""
+        if self._ended is not None:
+            self._ended_here = asyncio.Event()
+
     def done(self) -> None:
-        """Say that they are done with; called in any thread."""
+        """Say that they are done with; called in the thread that works on them."""
+        if self._ended_here is not None:
+            self._ended_here.set()
         ended, loop = self._ended, self._loop
         if ended is not None and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(ended.set)
 
     async def end(self) -> None:
-        """Wait until then, but not for long: what takes longer is rather a wait for the broker."""
-        if self._ended is None:
-            return
+        """Wait for that in the consumer's thread; not for long, for what takes longer waits for the broker itself."""
+        ended = self._ended
+        await _set_soon(ended)
+        if self._ended is ended:
+            self._ended = None
+
+    async def end_here(self) -> None:
+        """Wait likewise in the thread that works."""
+        ended = self._ended_here
+        await _set_soon(ended)
+        if self._ended_here is ended:
+            self._ended_here = None
+
+
+async def _set_soon(event: asyncio.Event | None) -> None:
+    if event is not None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), _LONGEST_WORK_S)
-        self._ended = None
+            await asyncio.wait_for(event.wait(), _LONGEST_WORK_S)
 
 
 def pace_fetches(
@@ -145,7 +165,7 @@ class _Paced:
         self._send = send
         self._pacer = pacer
         self._work = work
-        self._idle_timers: list[FineTimer] = []  # brokers are asked side by side
+        self._timers = FineTimers()  # brokers are asked side by side
 
     async def __call__(self, node_id: int, request: Any, **options: Any) -> Any:
         if not isinstance(request, FetchRequest):
@@ -159,12 +179,5 @@ class _Paced:
         if self._work is not None and 0 < n_bytes < _BACKLOG_BYTES:
             self._work.begin()
         if rest_s:
-            await self._rest(rest_s)
+            await self._timers.sleep(rest_s)
         return response
-
-    async def _rest(self, seconds: float) -> None:
-        timer = self._idle_timers.pop() if self._idle_timers else FineTimer()
-        try:
-            await timer.sleep(seconds)
-        finally:
-            self._idle_timers.append(timer)

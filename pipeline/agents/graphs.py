@@ -142,15 +142,15 @@ class GraphsStage(Stage):
                 return  # the topic brings earlier windows first
             universe.barrier.add(run)
             if await self._build(universe, handover.envelope) and self._preparing is None:
-                loop = asyncio.get_running_loop()
-                wait_s = max(
-                    self._config.window_size_ns / NANOS_PER_SECOND - PREPARE_BEFORE_S, PREPARE_AFTER_S
-                )
-                self._preparing = loop.call_later(wait_s, self._prepare, universe)
+                size_s = self._config.window_size_ns / NANOS_PER_SECOND
+                wait_s = max(size_s - PREPARE_BEFORE_S, PREPARE_AFTER_S)
+                self._preparing = asyncio.get_running_loop().call_later(wait_s, self.prepare_next)
 
-    def _prepare(self, universe: _Universe) -> None:
+    def prepare_next(self) -> None:
+        """Do what is known of the next snapshot before its windows come; called by a timer."""
         self._preparing = None
-        if universe.directory is not None:
+        universe = self._universe
+        if universe is not None and universe.directory is not None:
             universe.prepared = prepare(universe.state, universe.directory, self._config.graph)
 
     async def _build(self, universe: _Universe, envelope: Envelope) -> bool:

@@ -68,6 +68,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
+    @property
+    def _work(self) -> Work | None:
+        work: Work | None = self.transport.work  # type: ignore[attr-defined]  # it is ours
+        return work
+
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
@@ -76,6 +81,8 @@ class _Consumer(driver.Consumer):
             while not (self.should_stop or fetcher.should_stop):
                 await self._hand_on()
                 await asyncio.sleep(0)
+                if self._work is not None:
+                    await self._work.end_here()
         except (asyncio.CancelledError, Exception) as error:
             is_end = isinstance(error, (asyncio.CancelledError, *self.consumer_stopped_errors))
             if not (is_end and self.app.should_stop):
@@ -102,6 +109,8 @@ class _Consumer(driver.Consumer):
                 await self._pass_on(tp, fresh)
             elif fresh and self.flow_active and generation == self.app.consumer_generation_id:
                 self._read_offset[tp] = fresh[-1].offset
+                if self._work is not None:
+                    self._work.begin_here()
                 if not receiver.take(epochs.get(tp.topic, receiver.epoch), self._events(tp, fresh)):
                     self.on_buffer_full(tp)
                     receiver.when_room(lambda tp=tp: self.on_buffer_drop(tp))

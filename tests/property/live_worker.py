@@ -162,6 +162,8 @@ class Worker:
             await self.take_windows(n)
         elif name == "graphs":
             await self.take_graphs(n)
+        elif name == "prepare":
+            self.graphs.prepare_next()
         else:
             for stage in (self.windows, self.graphs, self.scoring):
                 await stage.tick()

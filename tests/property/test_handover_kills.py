@@ -86,7 +86,7 @@ MOVES: st.SearchStrategy[list[Move]] = st.lists(
     st.one_of(
         st.tuples(st.just("ticks"), st.sampled_from(COUNTS), st.sampled_from(COUNTS), st.booleans()),
         st.tuples(
-            st.sampled_from(["windows", "graphs", "checkpoint"]),
+            st.sampled_from(["windows", "graphs", "checkpoint", "prepare"]),
             st.sampled_from(COUNTS),
             st.just(0),
             st.booleans(),

@@ -22,6 +22,22 @@ def test_normalize_equals_the_robust_z_score() -> None:
         assert not result[t, ~mask[t]].any()
 
 
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+def test_medians_are_numpys_whatever_values_are_shared(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    for count in [2, 3, 4, 5, 6, 7, 16, 17, 100, 501] * 3:
+        raw = np.round(rng.normal(size=(1, count, 4)), decimals)
+        raw[..., 1], raw[..., 2] = np.sort(raw[..., 1]), -np.sort(-raw[..., 2])
+        x = raw[0]
+        center = np.median(x, axis=0)
+        mad = np.median(np.abs(x - center), axis=0)
+        mean = np.abs(x - center).mean(axis=0)
+        scale = np.where(mad > 0, 1.4826 * mad, 1.2533141373155 * mean) + 1e-9
+        expected = np.clip((x - center) / scale, -5, 5)
+        result = normalize(raw, np.ones((1, count), np.bool_))[0]
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_normalize_uses_the_mean_deviation_where_most_share_a_value() -> None:
     raw = np.array([0.0, 0.0, 0.0, 0.0, 2.0]).reshape(1, 5, 1)
     result = normalize(raw, np.ones((1, 5), np.bool_))[0, :, 0]

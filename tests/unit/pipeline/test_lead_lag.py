@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.lead_lag import find_leaders
+from pipeline.lead_lag import begin_leaders, find_leaders
 from pipeline.lead_lag_sums import leader_workspace
 
 Ring = NDArray[np.float32]
@@ -114,3 +114,27 @@ def test_only_the_destinations_are_written_and_others_move_no_bit() -> None:
     grown = leaders_of(wider, seq, 40, 2)
     assert np.append(place, -1)[whole[0]].tolist() == grown[0][place].tolist()
     assert whole[1].tobytes() == grown[1][place].tobytes()
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("length", [3, 6, 9, 12, 13, 14, 15, 40])
+def test_what_is_done_before_the_newest_snapshot_changes_no_bit(length: int, gaps: float) -> None:
+    rng = np.random.default_rng(length)
+    n, windows = 33, 11
+    series = rng.normal(size=(length, n))
+    series[:, ::2] = np.where(rng.random(series[:, ::2].shape) < gaps, np.nan, series[:, ::2])
+    series[-1, 1] = np.nan  # the first gap of a series comes with the newest snapshot
+    ring, seq = ring_of(series, windows)
+    turn = np.arange(0, n, 3, dtype=np.int32)
+    results = []
+    for is_begun in (False, True):
+        neighbors, weights = np.full((n, 4), -1, np.int32), np.zeros((n, 4), np.float32)
+        work = leader_workspace(windows, n, len(turn) if is_begun else 2)
+        work[:] = np.nan
+        if is_begun:
+            before = ring.copy()
+            before[seq % len(ring)] = 7.0  # whatever lies there, it is not looked at
+            begin_leaders(before, seq, windows, turn, work)
+        find_leaders(ring, seq, windows, turn, is_begun, work, neighbors, weights)
+        results.append(neighbors.tobytes() + weights.tobytes())
+    assert results[0] == results[1]

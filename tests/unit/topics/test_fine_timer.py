@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from topics.fine_timer import FineTimer
+from topics.fine_timer import FineTimer, FineTimers
 
 
 async def test_sleeps_at_least_so_long_again_and_again() -> None:
@@ -52,3 +52,17 @@ async def test_sleeping_leaves_no_garbage_for_the_collector() -> None:
         assert gc.collect() < 50
     finally:
         gc.enable()
+
+
+async def test_many_sleep_at_a_time() -> None:
+    timers, started = FineTimers(), time.monotonic()
+
+    async def slept(seconds: float) -> float:
+        await timers.sleep(seconds)
+        return time.monotonic() - started
+
+    asked = [0.05, 0.0, 0.002, 0.02, 0.002]
+    assert all(
+        actual >= wanted
+        for actual, wanted in zip(await asyncio.gather(*map(slept, asked)), asked, strict=True)
+    )

@@ -67,14 +67,29 @@ async def test_a_consumer_waits_until_another_thread_is_done_with_the_messages()
     await work.end()  # and no second time
 
 
-async def test_a_consumer_waits_no_longer_than_work_takes() -> None:
+async def test_the_thread_that_works_asks_for_no_more_meanwhile_unless_a_backlog_is_there() -> None:
+    work = Work()
+    work.begin_here()
+    await work.end_here()  # a backlog: the consumer did not say that it waits
+    work.begin()
+    work.begin_here()
+    waiting = asyncio.create_task(work.end_here())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    work.done()
+    await waiting
+
+
+async def test_nobody_waits_longer_than_work_takes() -> None:
     work = Work()
     work.begin()
+    work.begin_here()
     async with asyncio.timeout(5):
         await work.end()
+        await work.end_here()
 
 
-def test_work_without_a_loop_is_done_in_silence() -> None:
+def test_work_is_done_in_silence_where_no_loop_waits_for_it() -> None:
     work = Work()
     work.done()
     asyncio.run(begin(work))
