@@ -216,7 +216,7 @@ def rank_scores(scores: Float32Array, mask: BoolArray) -> Int32Array:
     """Return each present instrument's rank (T, N): 1 is the highest score, ties by position; 0 if absent."""
     order = np.argsort(np.where(mask, -scores, np.inf), axis=1, kind="stable")
     ranks = np.empty(scores.shape, np.int32)
-    np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1, dtype=np.int32)[None], axis=1)
+    ranks[np.arange(len(order))[:, None], order] = np.arange(1, scores.shape[1] + 1, dtype=np.int32)
     return np.where(mask, ranks, np.int32(0))
 
 

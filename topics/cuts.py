@@ -18,6 +18,8 @@ _PREDICTION_ROW_BYTES: Final = 25
 
 def slice_graphs(run: GraphRun, start: int, stop: int) -> GraphRun:
     """Return windows start..stop-1 of a run, as views."""
+    if start == 0 and stop == len(run.ts_close):
+        return run
     return replace(
         run,
         seq=run.seq + start,
@@ -32,6 +34,8 @@ def slice_graphs(run: GraphRun, start: int, stop: int) -> GraphRun:
 
 def slice_predictions(run: PredictionRun, start: int, stop: int) -> PredictionRun:
     """Return windows start..stop-1 of a run, as views."""
+    if start == 0 and stop == len(run.ts_close):
+        return run
     return replace(
         run,
         seq=run.seq + start,

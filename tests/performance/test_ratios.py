@@ -37,7 +37,7 @@ def steps(model: StreamingModel, instruments: int, windows: int) -> Callable[[],
 def test_a_step_is_linear_in_the_instruments_and_cheaper_in_a_run() -> None:
     model, _ = student(ASKED)
     few, many, of_a_run = best_s(steps(model, 500, 1), steps(model, 5000, 1), steps(model, 500, 64))
-    assert many < 20 * few  # 8 to 10 on the day of this test; the plain module's way is 10 to 16 times
+    assert many < 20 * few  # 8 to 10 on the day of this test
     assert of_a_run / 64 < 1.5 * few
 
 
